@@ -1,0 +1,391 @@
+"""Folding: an order and one event give the next order. Nothing here refuses; what happened has happened."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from oms.domain import events as ev
+from oms.domain.executions import Commission, Execution, Ledger
+from oms.domain.lifecycle import WORKING
+from oms.domain.numbers import subtract
+from oms.domain.order import (
+    VENUE_FINAL,
+    Allocation,
+    ComplianceCheck,
+    OpenException,
+    Order,
+    Override,
+    Placement,
+)
+from oms.domain.terms import ComplianceStatus, PlacementStatus, SettlementStatus, State
+
+Changes = dict[str, Any]
+
+
+def instant(ns: int) -> datetime:
+    """The UTC instant of `ns` nanoseconds since the epoch, to the microsecond."""
+    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).replace(microsecond=ns // 1_000 % 1_000_000)
+
+
+def fold(order: Order | None, events: Iterable[ev.Event]) -> Order:
+    """Fold `events` in order. Raises ValueError when there is nothing to fold or a number is missing."""
+    for event in events:
+        order = apply(order, event)
+    if order is None:
+        raise ValueError("an order without events does not exist")
+    return order
+
+
+def apply(order: Order | None, event: ev.Event) -> Order:
+    """The order after `event`. Raises ValueError when `event` is not the next one."""
+    expected = order.version + 1 if order else 1
+    if event.seq != expected:
+        raise ValueError(f"event {event.seq} of {event.order_id} does not follow event {expected - 1}")
+    if order is None:
+        return _created(event)
+    fold_one = _FOLDS.get(type(event.happening))
+    changes = fold_one(order, event.happening, event) if fold_one else {}
+    return order.model_copy(update={**changes, "version": event.seq, "updated_at": instant(event.ts_init_ns)})
+
+
+def _created(event: ev.Event) -> Order:
+    created = event.happening
+    if not isinstance(created, ev.OrderCreated):
+        raise ValueError(f"{event.order_id} begins with {event.kind} in place of order_created")  # noqa: TRY004
+    at = instant(event.ts_init_ns)
+    request = created.request
+    return Order(
+        order_id=event.order_id,
+        version=event.seq,
+        state=State.CREATED,
+        request=request,
+        instrument=created.instrument,
+        default_account_id=created.default_account_id,
+        created_by=event.actor.key,
+        created_at=at,
+        updated_at=at,
+        ordered_quantity=request.ordered_quantity,
+        time_in_force=request.time_in_force,
+        limit_price=request.limit_price,
+        stop_price=request.stop_price,
+        expires_at=request.expires_at,
+        counterparty_id=request.counterparty_id,
+        metadata=request.metadata,
+    )
+
+
+_FOLDS: dict[type, Callable[[Order, Any, ev.Event], Changes]] = {}
+
+
+def _folds(
+    kind: type,
+) -> Callable[[Callable[[Order, Any, ev.Event], Changes]], Callable[[Order, Any, ev.Event], Changes]]:
+    def register(
+        function: Callable[[Order, Any, ev.Event], Changes],
+    ) -> Callable[[Order, Any, ev.Event], Changes]:
+        _FOLDS[kind] = function
+        return function
+
+    return register
+
+
+def _moves_to(kind: type, state: State) -> None:
+    _FOLDS[kind] = lambda _order, _happening, _event: {"state": state}
+
+
+_moves_to(ev.SentToTrader, State.SENT_TO_TRADER)
+_moves_to(ev.SentToOperations, State.SENT_TO_OPERATIONS)
+_moves_to(ev.OrderConfirmed, State.CONFIRMED)
+_moves_to(ev.OrderSettled, State.SETTLED)
+_moves_to(ev.OrderReconciled, State.RECONCILED)
+
+
+@_folds(ev.OrderUpdated)
+def _updated(order: Order, happening: ev.OrderUpdated, _: ev.Event) -> Changes:
+    typed = Order.model_validate({**order.model_dump(), **happening.changes})
+    changed: Changes = {name: getattr(typed, name) for name in happening.changes}
+    if happening.state is not order.state:
+        changed["state"] = happening.state
+        changed["pre_trade"] = ComplianceCheck()
+    return changed
+
+
+def _check(order: Order, gate: str, state: State, **update: Any) -> Changes:
+    return {"state": state, gate: getattr(order, gate).model_copy(update=update)}
+
+
+def _requested(gate: str, state: State) -> Callable[[Order, Any, ev.Event], Changes]:
+    def fold_request(_order: Order, _happening: Any, event: ev.Event) -> Changes:
+        return {"state": state, gate: ComplianceCheck(status=ComplianceStatus.PENDING, version=event.seq)}
+
+    return fold_request
+
+
+def _passed(gate: str, state: State) -> Callable[[Order, Any, ev.Event], Changes]:
+    def fold_pass(order: Order, happening: Any, _: ev.Event) -> Changes:
+        warnings = tuple(result.violation() for result in happening.results if not result.passed)
+        return _check(
+            order, gate, state, status=ComplianceStatus.PASSED, results=happening.results, violations=warnings
+        )
+
+    return fold_pass
+
+
+def _failed(gate: str, state: State) -> Callable[[Order, Any, ev.Event], Changes]:
+    def fold_fail(order: Order, happening: Any, _: ev.Event) -> Changes:
+        return _check(
+            order,
+            gate,
+            state,
+            status=ComplianceStatus.FAILED,
+            violations=happening.violations,
+            results=happening.results,
+        )
+
+    return fold_fail
+
+
+def _overridden(gate: str, state: State) -> Callable[[Order, Any, ev.Event], Changes]:
+    def fold_override(order: Order, happening: Any, event: ev.Event) -> Changes:
+        override = Override(
+            override_id=happening.override_id,
+            reason=happening.reason,
+            approver_id=happening.approver_id,
+            by=event.actor.key,
+        )
+        return _check(order, gate, state, status=ComplianceStatus.OVERRIDDEN, override=override)
+
+    return fold_override
+
+
+_FOLDS |= {
+    ev.PreTradeComplianceRequested: _requested("pre_trade", State.PENDING_PRE_TRADE_COMPLIANCE),
+    ev.PreTradeCompliancePassed: _passed("pre_trade", State.PRE_TRADE_COMPLIANCE_PASSED),
+    ev.PreTradeComplianceFailed: _failed("pre_trade", State.PRE_TRADE_COMPLIANCE_FAILED),
+    ev.PreTradeComplianceOverridden: _overridden("pre_trade", State.PRE_TRADE_COMPLIANCE_PASSED),
+    ev.PostTradeComplianceRequested: _requested("post_trade", State.PENDING_POST_TRADE_COMPLIANCE),
+    ev.PostTradeCompliancePassed: _passed("post_trade", State.POST_TRADE_COMPLIANCE_PASSED),
+    ev.PostTradeComplianceFailed: _failed("post_trade", State.POST_TRADE_COMPLIANCE_FAILED),
+    ev.PostTradeComplianceOverridden: _overridden("post_trade", State.POST_TRADE_COMPLIANCE_PASSED),
+}
+
+
+def _place(order: Order, placement_id: str, **update: Any) -> Changes:
+    """The placement with `update`; its `since` moves when its status does."""
+    at = update.pop("at")
+    placements = []
+    for placement in order.placements:
+        if placement.placement_id == placement_id:
+            changed = placement.model_copy(update=update)
+            if changed.status is not placement.status:
+                changed = changed.model_copy(update={"since": at})
+            placements.append(changed)
+        else:
+            placements.append(placement)
+    return {"placements": tuple(placements)}
+
+
+@_folds(ev.PlacementCreated)
+def _placement_created(order: Order, happening: ev.PlacementCreated, event: ev.Event) -> Changes:
+    at = instant(event.ts_init_ns)
+    terms = happening.model_dump(exclude={"kind"})
+    placement = Placement(**terms, created_at=at, since=at)
+    state = order.state if order.state in WORKING else State.ROUTED
+    return {"placements": (*order.placements, placement), "state": state}
+
+
+@_folds(ev.PlacementCancelRequested)
+def _placement_cancel_requested(
+    order: Order, happening: ev.PlacementCancelRequested, event: ev.Event
+) -> Changes:
+    return _place(order, happening.placement_id, cancel_requested=True, at=instant(event.ts_init_ns))
+
+
+@_folds(ev.PlacementCancelRefused)
+def _placement_cancel_refused(order: Order, happening: ev.PlacementCancelRefused, event: ev.Event) -> Changes:
+    placed = _place(
+        order,
+        happening.placement_id,
+        cancel_requested=False,
+        reason=happening.reason,
+        at=instant(event.ts_init_ns),
+    )
+    return {**placed, "cancel_requested": False, "close_requested": False}
+
+
+@_folds(ev.PlacementReportedByVenue)
+def _placement_reported(order: Order, happening: ev.PlacementReportedByVenue, event: ev.Event) -> Changes:
+    placement = order.placement(happening.placement_id)
+    kept = placement.reason if placement else None
+    return _place(
+        order,
+        happening.placement_id,
+        venue_status=happening.status,
+        venue_filled=happening.filled_quantity,
+        venue_order_ids=happening.venue_order_ids,
+        reason=happening.reason or kept,
+        at=instant(event.ts_init_ns),
+    )
+
+
+@_folds(ev.PlacementResolved)
+def _placement_resolved(order: Order, happening: ev.PlacementResolved, event: ev.Event) -> Changes:
+    return _place(
+        order,
+        happening.placement_id,
+        venue_status=happening.status,
+        reason=happening.reason,
+        at=instant(event.ts_init_ns),
+    )
+
+
+def _with_ledger(order: Order, ledger: Ledger, placement_id: str, event: ev.Event) -> Changes:
+    filled = ledger.of(placement_id)
+    placement = order.placement(placement_id)
+    live = placement.venue_status if placement else PlacementStatus.WORKING
+    if live not in VENUE_FINAL and live is not PlacementStatus.HELD and filled.quantity:
+        live = PlacementStatus.WORKING
+    placed = _place(
+        order,
+        placement_id,
+        executed_quantity=filled.quantity,
+        average_price=filled.average_price,
+        venue_status=live,
+        at=instant(event.ts_init_ns),
+    )
+    state = working_state(order, ledger) if order.state in WORKING else order.state
+    return {**placed, "ledger": ledger, "state": state}
+
+
+def working_state(order: Order, ledger: Ledger) -> State:
+    """The state that the executed quantity stands for, until the order is closed."""
+    executed = ledger.filled.quantity
+    if executed <= 0:
+        return State.ROUTED
+    return State.FILLED if subtract(order.ordered_quantity, executed) <= 0 else State.PARTIALLY_FILLED
+
+
+@_folds(ev.FillBooked)
+@_folds(ev.FillCorrected)
+def _fill_booked(order: Order, happening: ev.FillBooked | ev.FillCorrected, event: ev.Event) -> Changes:
+    execution = Execution(
+        exec_id=happening.exec_id,
+        placement_id=happening.placement_id,
+        quantity=happening.quantity,
+        price=happening.price,
+        currency=happening.currency,
+        venue=happening.venue,
+        ts_event_ns=event.ts_event_ns,
+        ts_init_ns=event.ts_init_ns,
+    )
+    return _with_ledger(order, order.ledger.book(execution), happening.placement_id, event)
+
+
+@_folds(ev.FillBusted)
+def _fill_busted(order: Order, happening: ev.FillBusted, event: ev.Event) -> Changes:
+    return _with_ledger(order, order.ledger.bust(happening.exec_id), happening.placement_id, event)
+
+
+@_folds(ev.CommissionBooked)
+def _commission_booked(order: Order, happening: ev.CommissionBooked, _: ev.Event) -> Changes:
+    commission = Commission(
+        exec_id=happening.exec_id, amount=happening.commission, currency=happening.currency
+    )
+    return {"ledger": order.ledger.charge(commission)}
+
+
+@_folds(ev.OrderCancelRequested)
+def _cancel_requested(_order: Order, happening: ev.OrderCancelRequested, _: ev.Event) -> Changes:
+    return {"cancel_requested": True, "reason": happening.reason}
+
+
+@_folds(ev.OrderCanceled)
+def _canceled(_order: Order, happening: ev.OrderCanceled, _: ev.Event) -> Changes:
+    return {"state": State.CANCELED, "reason": happening.reason}
+
+
+@_folds(ev.OrderCloseRequested)
+def _close_requested(_order: Order, _happening: ev.OrderCloseRequested, _: ev.Event) -> Changes:
+    return {"close_requested": True}
+
+
+@_folds(ev.OrderClosed)
+def _closed(_order: Order, _happening: ev.OrderClosed, event: ev.Event) -> Changes:
+    return {"state": State.CLOSED, "closed_at": instant(event.ts_init_ns)}
+
+
+@_folds(ev.AllocationCreated)
+def _allocation_created(order: Order, happening: ev.AllocationCreated, event: ev.Event) -> Changes:
+    terms = happening.model_dump(exclude={"kind"})
+    allocation = Allocation(**terms, created_at=instant(event.ts_init_ns), created_by=event.actor.key)
+    return {"allocations": (*order.allocations, allocation)}
+
+
+@_folds(ev.AllocationUpdated)
+def _allocation_updated(order: Order, happening: ev.AllocationUpdated, _: ev.Event) -> Changes:
+    return {
+        "allocations": tuple(
+            allocation.model_copy(update={"quantity": happening.quantity})
+            if allocation.allocation_id == happening.allocation_id
+            else allocation
+            for allocation in order.allocations
+        )
+    }
+
+
+def _settlement(order: Order, **update: Any) -> Changes:
+    return {"settlement": order.settlement.model_copy(update=update)}
+
+
+@_folds(ev.SettlementScheduled)
+def _settlement_scheduled(order: Order, happening: ev.SettlementScheduled, _: ev.Event) -> Changes:
+    return _settlement(
+        order,
+        status=SettlementStatus.SCHEDULED,
+        trade_date=happening.trade_date,
+        settlement_date=happening.settlement_date,
+        settles_at=happening.settles_at,
+        reasons=happening.reasons,
+    )
+
+
+@_folds(ev.SettlementInstructed)
+def _settlement_instructed(order: Order, happening: ev.SettlementInstructed, _: ev.Event) -> Changes:
+    terms = {
+        name: getattr(happening, name) for name in ev.SettlementInstructed.model_fields if name != "kind"
+    }
+    return _settlement(order, status=SettlementStatus.INSTRUCTED, **terms)
+
+
+@_folds(ev.SettlementReportedByCustodian)
+def _settlement_reported(order: Order, happening: ev.SettlementReportedByCustodian, _: ev.Event) -> Changes:
+    status = SettlementStatus.SETTLED if happening.settled else SettlementStatus.FAILED
+    return _settlement(order, status=status, failure=happening.reason, statement=happening.statement)
+
+
+@_folds(ev.StatementCompared)
+def _statement_compared(order: Order, _happening: ev.StatementCompared, _: ev.Event) -> Changes:
+    return _settlement(order, compared=True)
+
+
+@_folds(ev.OrderRejected)
+def _rejected(_order: Order, happening: ev.OrderRejected, _: ev.Event) -> Changes:
+    return {"state": State.REJECTED, "reason": happening.reason}
+
+
+@_folds(ev.ExceptionRaised)
+def _exception_raised(order: Order, happening: ev.ExceptionRaised, event: ev.Event) -> Changes:
+    raised = OpenException(
+        code=happening.code,
+        subject=happening.subject,
+        since=instant(event.ts_init_ns),
+        detail=happening.detail,
+        owner=happening.owner,
+    )
+    return {"exceptions": (*order.exceptions, raised)}
+
+
+@_folds(ev.ExceptionResolved)
+def _exception_resolved(order: Order, happening: ev.ExceptionResolved, _: ev.Event) -> Changes:
+    key = (happening.code, happening.subject)
+    return {"exceptions": tuple(e for e in order.exceptions if (e.code, e.subject) != key)}

@@ -1,0 +1,104 @@
+"""Every refusal has one code from one enum, a sentence for a person, and the numbers behind it."""
+
+from enum import StrEnum
+from typing import Any
+
+
+class Code(StrEnum):
+    """The codes a refusal can carry. docs/errors.md is generated from this enum and `MEANING`."""
+
+    INVALID_INSTRUMENT = "INVALID_INSTRUMENT"
+    INVALID_PORTFOLIO = "INVALID_PORTFOLIO"
+    INVALID_ACCOUNT = "INVALID_ACCOUNT"
+    INVALID_ORDER_TYPE = "INVALID_ORDER_TYPE"
+    INVALID_VENUE = "INVALID_VENUE"
+    UNSUPPORTED_BY_VENUE = "UNSUPPORTED_BY_VENUE"
+    DUPLICATE_ORDER = "DUPLICATE_ORDER"
+    ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
+    PLACEMENT_NOT_FOUND = "PLACEMENT_NOT_FOUND"
+    ALLOCATION_NOT_FOUND = "ALLOCATION_NOT_FOUND"
+    EXCEPTION_NOT_FOUND = "EXCEPTION_NOT_FOUND"
+    INSTRUMENT_NOT_FOUND = "INSTRUMENT_NOT_FOUND"
+    PORTFOLIO_NOT_FOUND = "PORTFOLIO_NOT_FOUND"
+    ACCOUNT_NOT_FOUND = "ACCOUNT_NOT_FOUND"
+    RULE_NOT_FOUND = "RULE_NOT_FOUND"
+    KEY_NOT_FOUND = "KEY_NOT_FOUND"
+    PATH_NOT_FOUND = "PATH_NOT_FOUND"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    INVALID_STATE = "INVALID_STATE"
+    FIELD_LOCKED = "FIELD_LOCKED"
+    VERSION_CONFLICT = "VERSION_CONFLICT"
+    STALE_VERDICT = "STALE_VERDICT"
+    FOUR_EYES = "FOUR_EYES"
+    NOT_AUTHORIZED = "NOT_AUTHORIZED"
+    CANCEL_NOT_AUTHORIZED = "CANCEL_NOT_AUTHORIZED"
+    PLACEMENT_EXCEEDS_ORDER = "PLACEMENT_EXCEEDS_ORDER"
+    ALREADY_CANCELED = "ALREADY_CANCELED"
+    ALLOCATION_MISMATCH = "ALLOCATION_MISMATCH"
+    BREAK_OPEN = "BREAK_OPEN"
+    EXCEPTION_OPEN = "EXCEPTION_OPEN"
+    VALIDATION_FAILED = "VALIDATION_FAILED"
+    MALFORMED = "MALFORMED"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
+    REQUEST_IN_PROGRESS = "REQUEST_IN_PROGRESS"
+    UNAVAILABLE = "UNAVAILABLE"
+    INTERNAL = "INTERNAL"
+
+
+MEANING: dict[Code, tuple[int, str]] = {
+    Code.INVALID_INSTRUMENT: (422, "The instrument is not known, or names nothing tradable."),
+    Code.INVALID_PORTFOLIO: (422, "The portfolio is not known, or the key may not touch it."),
+    Code.INVALID_ACCOUNT: (422, "The account is not known, or the key may not touch it."),
+    Code.INVALID_ORDER_TYPE: (422, "The order type and the prices given do not fit together."),
+    Code.INVALID_VENUE: (422, "The venue is not one the order book can route to."),
+    Code.UNSUPPORTED_BY_VENUE: (422, "The venue cannot do this; nothing was sent."),
+    Code.DUPLICATE_ORDER: (409, "The portfolio already has an order with this client_order_id."),
+    Code.ORDER_NOT_FOUND: (404, "No order has this id."),
+    Code.PLACEMENT_NOT_FOUND: (404, "No placement has this id."),
+    Code.ALLOCATION_NOT_FOUND: (404, "No allocation has this id."),
+    Code.EXCEPTION_NOT_FOUND: (404, "The order carries no open exception with this code."),
+    Code.INSTRUMENT_NOT_FOUND: (404, "No instrument has this id."),
+    Code.PORTFOLIO_NOT_FOUND: (404, "No portfolio has this id."),
+    Code.ACCOUNT_NOT_FOUND: (404, "No account has this id."),
+    Code.RULE_NOT_FOUND: (404, "No compliance rule has this id."),
+    Code.KEY_NOT_FOUND: (404, "No key has this name."),
+    Code.PATH_NOT_FOUND: (404, "Nothing lives at this path."),
+    Code.METHOD_NOT_ALLOWED: (405, "The path exists, the method does not."),
+    Code.INVALID_STATE: (409, "The command is not legal in the order's state; the answer names both."),
+    Code.FIELD_LOCKED: (409, "The field cannot be changed, or no longer."),
+    Code.VERSION_CONFLICT: (409, "The order has moved on since the version the caller saw."),
+    Code.STALE_VERDICT: (409, "The verdict checked another version of the order."),
+    Code.FOUR_EYES: (409, "The approver is the order's own creator."),
+    Code.NOT_AUTHORIZED: (403, "None of the key's roles may do this."),
+    Code.CANCEL_NOT_AUTHORIZED: (403, "None of the key's roles may cancel the order in this state."),
+    Code.PLACEMENT_EXCEEDS_ORDER: (409, "Working, executed and new quantity exceed the ordered quantity."),
+    Code.ALREADY_CANCELED: (409, "The placement is canceled already."),
+    Code.ALLOCATION_MISMATCH: (409, "The allocations do not add up to the executed quantity."),
+    Code.BREAK_OPEN: (409, "The order cannot be reconciled while a break is open."),
+    Code.EXCEPTION_OPEN: (409, "An open exception must be resolved first."),
+    Code.VALIDATION_FAILED: (422, "A field is missing, unknown, or out of range; the answer names it."),
+    Code.MALFORMED: (400, "The request could not be read."),
+    Code.UNAUTHENTICATED: (401, "The key is missing, unknown, expired or revoked."),
+    Code.PAYLOAD_TOO_LARGE: (413, "The body is larger than the limit."),
+    Code.IDEMPOTENCY_CONFLICT: (422, "The Idempotency-Key was used for another request."),
+    Code.REQUEST_IN_PROGRESS: (409, "The same Idempotency-Key is being answered right now."),
+    Code.UNAVAILABLE: (503, "A part the answer needs is away; try again after Retry-After seconds."),
+    Code.INTERNAL: (500, "A defect: please report it with the request id."),
+}
+
+
+class Refused(Exception):
+    """A command that the order book does not take. `facts` are JSON values: state, allowed, limit, ..."""
+
+    def __init__(self, code: Code, message: str, **facts: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.facts = facts
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of this refusal."""
+        return MEANING[self.code][0]

@@ -1,0 +1,92 @@
+"""Exact decimals: at most 18 decimal places and 38 digits, refused rather than rounded.
+
+Sums, differences and products are computed in a context that traps every inexact result, so a number
+that would not fit raises instead of losing a digit. Only an average may round, to 12 places, half even.
+"""
+
+from collections.abc import Iterable
+from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+MAX_DECIMALS = 18
+MAX_DIGITS = 38
+ZERO = Decimal(0)
+_EXACT = Context(prec=120, traps=[InvalidOperation, DivisionByZero, Overflow, Inexact])
+_ROUNDED = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_AVERAGE_PLACES = Decimal("1e-12")
+
+
+def plain(value: Decimal) -> str:
+    """`value` in plain notation without exponent or trailing zeros: 1E+3 is `1000`, 10.50 is `10.5`."""
+    text = format(value, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text
+
+
+def _within_bounds(value: Decimal) -> Decimal:
+    if not value.is_finite():
+        raise ValueError("must be a finite number")
+    _, digits, exponent = value.normalize(Context(prec=max(1, len(value.as_tuple().digits)))).as_tuple()
+    places = max(0, -int(exponent))
+    whole = max(0, len(digits) + int(exponent))
+    if places > MAX_DECIMALS:
+        raise ValueError(
+            f"has {places} decimal places; at most {MAX_DECIMALS} are kept, and none is rounded away"
+        )
+    if whole + places > MAX_DIGITS:
+        raise ValueError(f"has {whole + places} digits; at most {MAX_DIGITS} are kept")
+    return value
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic turns ValueError into a field error
+    return value
+
+
+_Bounded = Annotated[
+    Decimal,
+    BeforeValidator(_no_bool),
+    AfterValidator(_within_bounds),
+    PlainSerializer(plain, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "decimal", "examples": ["150.25"]}),
+]
+Amount = _Bounded
+"""Any exact decimal, signed: money, a difference."""
+Quantity = Annotated[_Bounded, Field(gt=0)]
+"""A positive quantity in the instrument's own units."""
+Holding = Annotated[_Bounded, Field(ge=0)]
+"""A quantity that may be zero."""
+Price = Annotated[_Bounded, Field(gt=0)]
+"""A positive price in the instrument's currency."""
+
+
+def add(*values: Decimal) -> Decimal:
+    """The exact sum."""
+    return total(values)
+
+
+def total(values: Iterable[Decimal]) -> Decimal:
+    """The exact sum of `values`."""
+    result = ZERO
+    for value in values:
+        result = _EXACT.add(result, value)
+    return result
+
+
+def subtract(left: Decimal, right: Decimal) -> Decimal:
+    """The exact difference."""
+    return _EXACT.subtract(left, right)
+
+
+def multiply(left: Decimal, right: Decimal) -> Decimal:
+    """The exact product."""
+    return _EXACT.multiply(left, right)
+
+
+def ratio(part: Decimal, whole: Decimal) -> Decimal:
+    """part / whole, rounded half even to 12 places. For averages and percentages, never for money."""
+    return _ROUNDED.divide(part, whole).quantize(_AVERAGE_PLACES, context=_ROUNDED).normalize(_ROUNDED)

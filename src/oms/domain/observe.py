@@ -1,0 +1,222 @@
+"""Observing: an order and facts give events. A fact is never refused; one that changes nothing gives no event."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from oms.domain import events as ev
+from oms.domain import facts as fact
+from oms.domain.consequences import conclude
+from oms.domain.drafting import SYSTEM_STAMP, Draft
+from oms.domain.executions import revision
+from oms.domain.lifecycle import TERMINAL
+from oms.domain.order import Order, Placement
+from oms.domain.settlement import SettlementDate, SettlementInstruction
+from oms.domain.terms import ExceptionCode, PlacementStatus, Role, SettlementStatus, TimeInForce
+
+_RANK: dict[PlacementStatus, int] = {
+    PlacementStatus.PENDING: 0,
+    PlacementStatus.SENT: 1,
+    PlacementStatus.IN_DOUBT: 2,
+    PlacementStatus.WORKING: 3,
+    PlacementStatus.HELD: 3,
+    PlacementStatus.REJECTED: 4,
+    PlacementStatus.EXPIRED: 5,
+    PlacementStatus.CANCELED: 6,
+    PlacementStatus.FILLED: 7,
+}
+"""Reports only move a placement forward. PARTIALLY_FILLED and CANCEL_PENDING are ours, no venue reports them."""
+_STANDS_UNTIL_CANCELED = frozenset({TimeInForce.GTC})
+
+
+def observe(order: Order, facts: Sequence[fact.Fact], now: datetime, source: str) -> list[ev.Event]:
+    """The events that `facts` cause, in any state. `source` is who reported them: a venue or a custodian."""
+    draft = Draft(order, now, ev.Stamp(key=source, role=Role.SYSTEM))
+    for one in facts:
+        draft.now_ns = max(draft.now_ns, one.ts_init_ns)
+        _OBSERVERS[type(one)](draft, one)
+        conclude(draft)
+    return draft.events
+
+
+def schedule(order: Order, date: SettlementDate, now: datetime) -> list[ev.Event]:
+    """The events of a settlement date that the calendar gave. Again for a scheduled order: none."""
+    if order.settlement.status is not SettlementStatus.NOT_DUE:
+        return []
+    draft = Draft(order, now, SYSTEM_STAMP)
+    draft.add(ev.SettlementScheduled(**date.model_dump()))
+    return draft.events
+
+
+def instructed(order: Order, instruction: SettlementInstruction, now: datetime) -> list[ev.Event]:
+    """The events of an instruction that the custodian has taken. Again for an instructed order: none."""
+    if order.settlement.status is not SettlementStatus.SCHEDULED:
+        return []
+    draft = Draft(order, now, SYSTEM_STAMP)
+    names = set(ev.SettlementInstructed.model_fields) - {"kind"}
+    draft.add(ev.SettlementInstructed(**instruction.model_dump(include=names)))
+    conclude(draft)
+    return draft.events
+
+
+def _park(draft: Draft, one: Any, reason: str) -> None:
+    raw = one.raw if isinstance(one, fact.Unreadable) else one.model_dump_json()
+    source = one.source if isinstance(one, fact.Unreadable) else one.kind
+    draft.add(ev.FactParked(source=source, raw=raw, reason=reason), one.ts_event_ns)
+
+
+def _placement_reported(draft: Draft, one: fact.PlacementReported) -> None:
+    placement = draft.order.placement(one.placement_id)
+    if placement is None:
+        _park(draft, one, "the order has no such placement")
+        return
+    status = _next_status(placement, one)
+    claimed = max(placement.venue_filled, one.filled_quantity or placement.venue_filled)
+    known = tuple(dict.fromkeys((*placement.venue_order_ids, *one.venue_order_ids)))
+    news = (status, claimed, known) != (
+        placement.venue_status,
+        placement.venue_filled,
+        placement.venue_order_ids,
+    )
+    if not news:
+        return
+    draft.add(
+        ev.PlacementReportedByVenue(
+            placement_id=placement.placement_id,
+            status=status,
+            filled_quantity=claimed,
+            venue_order_ids=known,
+            reason=one.reason,
+        ),
+        one.ts_event_ns,
+    )
+    rejected = status is PlacementStatus.REJECTED and placement.venue_status is not status
+    if rejected and not draft.order.is_straight_through:
+        draft.raise_exception(
+            ExceptionCode.PLACEMENT_REJECTED,
+            placement.placement_id,
+            one.reason or f"rejected by {placement.venue}",
+        )
+
+
+def _next_status(placement: Placement, one: fact.PlacementReported) -> PlacementStatus:
+    reported = one.status
+    if (
+        reported is PlacementStatus.CANCELED
+        and not placement.cancel_requested
+        and placement.time_in_force not in _STANDS_UNTIL_CANCELED
+    ):
+        reported = PlacementStatus.EXPIRED
+    standing, offered = _RANK.get(placement.venue_status, 3), _RANK.get(reported, 3)
+    forward = offered > standing or (offered == standing == _RANK[PlacementStatus.WORKING])
+    return reported if forward else placement.venue_status
+
+
+def _cancel_refused(draft: Draft, one: fact.CancelRefused) -> None:
+    placement = draft.order.placement(one.placement_id)
+    if placement is not None and placement.cancel_requested and not placement.is_over:
+        draft.add(
+            ev.PlacementCancelRefused(placement_id=one.placement_id, reason=one.reason), one.ts_event_ns
+        )
+
+
+def _executed(draft: Draft, one: fact.Executed) -> None:
+    order = draft.order
+    if order.placement(one.placement_id) is None:
+        _park(draft, one, "the order has no such placement")
+        return
+    if not order.ledger.is_news(one.exec_id):
+        return
+    standing = order.ledger.current(one.exec_id)
+    terms = one.model_dump(exclude={"kind", "ts_event_ns", "ts_init_ns"})
+    happening = ev.FillCorrected(**terms, replaces=standing.exec_id) if standing else ev.FillBooked(**terms)
+    draft.add(happening, one.ts_event_ns)
+    subject = revision(one.exec_id)[0]
+    if _is_late(order):
+        code = ExceptionCode.FILL_CORRECTED if standing else ExceptionCode.LATE_FILL
+        draft.raise_exception(
+            code, subject, f"{one.quantity} at {one.price} came when the order was {order.state}"
+        )
+    _watch_overfill(draft, order)
+
+
+def _is_late(order: Order) -> bool:
+    return order.closed_at is not None or order.state in TERMINAL
+
+
+def _watch_overfill(draft: Draft, before: Order) -> None:
+    ordered, executed = before.ordered_quantity, draft.order.executed_quantity
+    if executed > ordered and executed > before.executed_quantity:
+        draft.raise_exception(
+            ExceptionCode.OVERFILL, before.order_id, f"{executed} executed of {ordered} ordered"
+        )
+    elif executed <= ordered:
+        draft.resolve_exceptions(ExceptionCode.OVERFILL, f"{executed} executed of {ordered} ordered")
+
+
+def _busted(draft: Draft, one: fact.Busted) -> None:
+    order = draft.order
+    subject = revision(one.exec_id)[0]
+    if order.placement(one.placement_id) is None:
+        _park(draft, one, "the order has no such placement")
+        return
+    if subject in order.ledger.busted:
+        return
+    draft.add(
+        ev.FillBusted(placement_id=one.placement_id, exec_id=one.exec_id, reason=one.reason), one.ts_event_ns
+    )
+    if _is_late(order):
+        draft.raise_exception(
+            ExceptionCode.FILL_BUSTED,
+            subject,
+            f"{one.exec_id} was taken back when the order was {order.state}",
+        )
+    _watch_overfill(draft, order)
+
+
+def _charged(draft: Draft, one: fact.Charged) -> None:
+    standing = draft.order.ledger.commission_of(one.exec_id)
+    if standing is not None:
+        older = revision(one.exec_id)[1] < revision(standing.exec_id)[1]
+        if older or (standing.exec_id, standing.amount) == (one.exec_id, one.commission):
+            return
+    draft.add(
+        ev.CommissionBooked(exec_id=one.exec_id, commission=one.commission, currency=one.currency),
+        one.ts_event_ns,
+    )
+
+
+def _settlement_reported(draft: Draft, one: fact.SettlementReported) -> None:
+    settlement = draft.order.settlement
+    if one.instruction_id != settlement.instruction_id:
+        _park(draft, one, f"the order's instruction is {settlement.instruction_id}")
+        return
+    status = SettlementStatus.SETTLED if one.settled else SettlementStatus.FAILED
+    if settlement.status is SettlementStatus.SETTLED or (settlement.status, settlement.failure) == (
+        status,
+        one.reason,
+    ):
+        return
+    draft.add(
+        ev.SettlementReportedByCustodian(settled=one.settled, reason=one.reason, statement=one.statement),
+        one.ts_event_ns,
+    )
+    if not one.settled:
+        draft.raise_exception(
+            ExceptionCode.SETTLEMENT_FAILED, one.instruction_id, one.reason or "the custodian gave no reason"
+        )
+
+
+def _unreadable(draft: Draft, one: fact.Unreadable) -> None:
+    _park(draft, one, one.reason)
+
+
+_OBSERVERS: dict[type, Callable[[Draft, Any], None]] = {
+    fact.PlacementReported: _placement_reported,
+    fact.CancelRefused: _cancel_refused,
+    fact.Executed: _executed,
+    fact.Busted: _busted,
+    fact.Charged: _charged,
+    fact.SettlementReported: _settlement_reported,
+    fact.Unreadable: _unreadable,
+}

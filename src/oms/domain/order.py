@@ -1,0 +1,254 @@
+"""The order: everything that is known of it, folded from its events.
+
+`decide` (decide.py) turns a command into events, `observe` (observe.py) turns facts into events, `apply`
+(apply.py) folds one event, `duties` and `waiting_on` (duties.py) say what is owed and by whom.
+"""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from oms.domain.commands import CreateOrder, Route, RuleResult, Violation
+from oms.domain.executions import Ledger, unfilled
+from oms.domain.facts import CustodianStatement
+from oms.domain.lifecycle import OWNER, TERMINAL
+from oms.domain.model import Open
+from oms.domain.numbers import ZERO, Amount, Holding, Price, Quantity, subtract, total
+from oms.domain.reference import Instrument
+from oms.domain.terms import (
+    Automation,
+    ComplianceMode,
+    ComplianceStatus,
+    Direction,
+    ExceptionCode,
+    OrderType,
+    PlacementStatus,
+    Role,
+    SettlementStatus,
+    State,
+    TimeInForce,
+)
+
+P = PlacementStatus
+VENUE_FINAL = frozenset({P.FILLED, P.CANCELED, P.EXPIRED, P.REJECTED})
+
+
+class Override(Open):
+    override_id: str
+    reason: str
+    approver_id: str
+    by: str
+
+
+class ComplianceCheck(Open):
+    """One gate: pre-trade or post-trade. `version` is the order version the pending verdict must name."""
+
+    status: ComplianceStatus = ComplianceStatus.NOT_REQUESTED
+    version: int = 0
+    results: tuple[RuleResult, ...] = ()
+    violations: tuple[Violation, ...] = ()
+    override: Override | None = None
+
+
+class Placement(Open):
+    """A part of the order at a venue. `venue_status` is the venue's word; `status` adds what we know better."""
+
+    placement_id: str
+    venue: str
+    account: str | None
+    quantity: Quantity
+    order_type: OrderType
+    limit_price: Price | None = None
+    stop_price: Price | None = None
+    time_in_force: TimeInForce
+    expires_at: datetime | None = None
+    strategy: str | None = None
+    params: dict[str, str] = {}
+    venue_status: PlacementStatus = P.PENDING
+    venue_filled: Holding = ZERO
+    venue_order_ids: tuple[str, ...] = ()
+    cancel_requested: bool = False
+    executed_quantity: Holding = ZERO
+    average_price: Amount | None = None
+    reason: str | None = None
+    created_at: datetime
+    since: datetime
+
+    @property
+    def status(self) -> PlacementStatus:
+        if self.executed_quantity >= self.quantity:
+            return P.FILLED
+        if self.venue_status in VENUE_FINAL and self.venue_status is not P.FILLED:
+            return self.venue_status
+        if self.cancel_requested:
+            return P.CANCEL_PENDING
+        if self.executed_quantity > 0 or self.venue_status is P.FILLED:
+            return P.PARTIALLY_FILLED
+        return self.venue_status
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more is expected: full, or ended at the venue with every execution it claims in our book."""
+        return self.executed_quantity >= self.quantity or (
+            self.venue_status in VENUE_FINAL and self.executed_quantity >= self.venue_filled
+        )
+
+    @property
+    def working_quantity(self) -> Decimal:
+        return ZERO if self.is_over else subtract(self.quantity, self.executed_quantity)
+
+
+class Allocation(Open):
+    allocation_id: str
+    account_id: str
+    portfolio_id: str
+    quantity: Quantity
+    created_at: datetime
+    created_by: str
+
+
+class Settlement(Open):
+    """From CONFIRMED on. Money in `currency`; `net_amount` is signed: negative is paid, positive is received."""
+
+    status: SettlementStatus = SettlementStatus.NOT_DUE
+    trade_date: date | None = None
+    settlement_date: date | None = None
+    settles_at: datetime | None = None
+    reasons: tuple[str, ...] = ()
+    instruction_id: str | None = None
+    quantity: Amount | None = None
+    average_price: Amount | None = None
+    commission: Amount | None = None
+    net_amount: Amount | None = None
+    currency: str | None = None
+    failure: str | None = None
+    statement: CustodianStatement | None = None
+    compared: bool = False
+
+
+class OpenException(Open):
+    """Something somebody has to look at. `subject` tells apart two of the same code (a placement, a fill, a field)."""
+
+    code: ExceptionCode
+    subject: str
+    since: datetime
+    detail: str
+    owner: Role
+
+
+class Link(Open):
+    """A tie to another order: REMAINDER, MERGED, SPLIT."""
+
+    kind: str
+    order_id: str
+
+
+class Order(Open):
+    """One order at one version. `version` is the sequence number of its last event."""
+
+    order_id: str
+    version: int = 0
+    state: State
+    request: CreateOrder
+    instrument: Instrument
+    default_account_id: str
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    ordered_quantity: Quantity
+    time_in_force: TimeInForce
+    limit_price: Price | None = None
+    stop_price: Price | None = None
+    expires_at: datetime | None = None
+    counterparty_id: str | None = None
+    metadata: dict[str, Any] = {}
+    pre_trade: ComplianceCheck = ComplianceCheck()
+    post_trade: ComplianceCheck = ComplianceCheck()
+    ledger: Ledger = Ledger()
+    placements: tuple[Placement, ...] = ()
+    allocations: tuple[Allocation, ...] = ()
+    settlement: Settlement = Settlement()
+    exceptions: tuple[OpenException, ...] = ()
+    links: tuple[Link, ...] = ()
+    cancel_requested: bool = False
+    close_requested: bool = False
+    reason: str | None = None
+    closed_at: datetime | None = None
+
+    @property
+    def portfolio_id(self) -> str:
+        return self.request.portfolio_id
+
+    @property
+    def instrument_id(self) -> str:
+        return self.request.instrument_id
+
+    @property
+    def direction(self) -> Direction:
+        return self.request.direction
+
+    @property
+    def order_type(self) -> OrderType:
+        return self.request.order_type
+
+    @property
+    def route(self) -> Route | None:
+        return self.request.route
+
+    @property
+    def automation(self) -> Automation:
+        return self.request.automation
+
+    @property
+    def is_straight_through(self) -> bool:
+        return self.request.automation is Automation.STRAIGHT_THROUGH
+
+    @property
+    def has_builtin_compliance(self) -> bool:
+        return self.request.compliance is ComplianceMode.BUILTIN
+
+    @property
+    def owner(self) -> Role | None:
+        return OWNER[self.state]
+
+    @property
+    def executed_quantity(self) -> Decimal:
+        return self.ledger.filled.quantity
+
+    @property
+    def average_price(self) -> Decimal | None:
+        return self.ledger.filled.average_price
+
+    @property
+    def working_quantity(self) -> Decimal:
+        return total(placement.working_quantity for placement in self.placements)
+
+    @property
+    def unfilled_quantity(self) -> Decimal:
+        return unfilled(self.ordered_quantity, self.executed_quantity)
+
+    @property
+    def allocated_quantity(self) -> Decimal:
+        return total(allocation.quantity for allocation in self.allocations)
+
+    @property
+    def live_placements(self) -> tuple[Placement, ...]:
+        return tuple(placement for placement in self.placements if not placement.is_over)
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.state in TERMINAL
+
+    @property
+    def is_over(self) -> bool:
+        """Terminal, nothing works at a venue and nobody has to look at anything: the workflow may end."""
+        return self.is_terminal and not self.live_placements and not self.exceptions
+
+    def placement(self, placement_id: str) -> Placement | None:
+        return next((p for p in self.placements if p.placement_id == placement_id), None)
+
+    def allocation(self, allocation_id: str) -> Allocation | None:
+        return next((a for a in self.allocations if a.allocation_id == allocation_id), None)
+
+    def has_exception(self, code: ExceptionCode, subject: str | None = None) -> bool:
+        return any(e.code is code and subject in (None, e.subject) for e in self.exceptions)

@@ -1,0 +1,83 @@
+"""What orders refer to: instruments, portfolios, accounts, prices."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from oms.domain.identifiers import Name
+from oms.domain.model import Model
+from oms.domain.numbers import Amount, Price, Quantity
+from oms.domain.terms import SecType, Venue
+
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["USD"])]
+
+
+class InstrumentTerms(Model):
+    """An instrument as the caller describes it. Two descriptions with equal `natural_key` are one instrument."""
+
+    symbol: Name
+    sec_type: SecType = SecType.STOCK
+    exchange: Name = "SMART"
+    primary_exchange: Name | None = None
+    currency: Currency = "USD"
+    conid: Annotated[int, Field(gt=0)] | None = None
+    multiplier: Quantity = Decimal(1)
+    tick_size: Quantity = Decimal("0.01")
+    lot_size: Quantity = Decimal(1)
+    expiry: date | None = None
+    strike: Price | None = None
+    right: Annotated[str, Field(pattern=r"^[CP]$")] | None = None
+    issuer: Name | None = None
+    sector: Name | None = None
+    country: Name | None = None
+    mic: Annotated[str, Field(pattern=r"^[A-Z0-9]{4}$")] | None = None
+
+    @property
+    def natural_key(self) -> str:
+        """What makes two descriptions the same instrument."""
+        parts = (
+            self.symbol,
+            self.sec_type,
+            self.exchange,
+            self.currency,
+            self.expiry,
+            self.strike,
+            self.right,
+        )
+        return "|".join("" if part is None else str(part) for part in parts)
+
+    @model_validator(mode="after")
+    def _derivatives_are_complete(self) -> Self:
+        if self.sec_type in (SecType.OPTION, SecType.FUTURE) and self.expiry is None:
+            raise ValueError(f"expiry is required for {self.sec_type}")
+        if self.sec_type is SecType.OPTION and (self.strike is None or self.right is None):
+            raise ValueError("strike and right are required for OPT")
+        return self
+
+
+class Instrument(InstrumentTerms):
+    instrument_id: Name
+
+
+class Portfolio(Model):
+    portfolio_id: Name
+    name: Name
+    base_currency: Currency = "USD"
+    net_asset_value: Amount = Decimal(0)
+    default_account_id: Name
+
+
+class Account(Model):
+    account_id: Name
+    name: Name
+    custodian: Name = "PAPER"
+    broker_account: Name
+    venue: Venue = Venue.IBKR
+
+
+class QuotedPrice(Model):
+    instrument_id: Name
+    price: Price
+    as_of: datetime
