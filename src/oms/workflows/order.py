@@ -1,0 +1,369 @@
+"""One order, one durable workflow.
+
+Read it from the top: state, queries, commands in (updates), facts in (signals), the loop, the duties. No
+position in this code is state: after a crash, a replay or a hand-over to a new run the loop asks the domain
+what is owed and goes on.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError, FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from oms.domain.apply import fold
+    from oms.domain.commands import RULE_ENGINE, SYSTEM, Actor, Command, Instruction
+    from oms.domain.compliance import Verdict, post_trade_command, pre_trade_command
+    from oms.domain.decide import decide, opening_events
+    from oms.domain.drafting import nanoseconds
+    from oms.domain.duties import ASK_AGAIN, Duty, DutyKind, duties, system_command, ticket, waiting_on
+    from oms.domain.errors import Refused
+    from oms.domain.events import Event
+    from oms.domain.facts import Fact, VenueFact
+    from oms.domain.lifecycle import GATES
+    from oms.domain.observe import instructed, observe, schedule
+    from oms.domain.order import Order
+    from oms.domain.settlement import instruction
+    from oms.domain.terms import State
+    from oms.domain.venues import PlacementTicket, VenueAnswer
+    from oms.workflows import ports
+    from oms.workflows.contract import (
+        CUSTODIAN_FACTS_SIGNAL,
+        OPENED_UPDATE,
+        ORDER_WORKFLOW,
+        REFUSED,
+        STATE_ATTRIBUTE,
+        STATE_QUERY,
+        VENUE_ATTRIBUTE,
+        VENUE_FACTS_SIGNAL,
+        Carried,
+        OrderInput,
+        Recorded,
+        Refusal,
+        gateway_queue,
+    )
+    from oms.workflows.telling import details
+
+_VERDICT_PATIENCE = timedelta(seconds=20)
+"""How long a cancel or a close waits for the venue before it answers that the venue has not spoken yet."""
+_ANSWERS_KEPT = 200
+CUSTODIAN = "custodian"
+
+
+@workflow.defn(name=ORDER_WORKFLOW)
+class OrderWorkflow:
+    @workflow.init
+    def __init__(self, opened: OrderInput) -> None:
+        carried = opened.carried
+        self.outbox: list[Event] = []
+        self.inbox: deque[tuple[str, Sequence[Fact]]] = deque()
+        self.answers: dict[str, Recorded] = {}
+        self.in_flight: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self.rests_until: dict[tuple[str, str], datetime] = {}
+        self.trouble: dict[tuple[str, str], str] = {}
+        self.defect: BaseException | None = None
+        self.woken = False
+        self.shown: tuple[str, str] | None = None
+        if carried is not None:
+            self.order: Order = carried.order
+            self.inbox.extend(carried.facts)
+            self.answers.update(carried.answers)
+        elif opened.opening is not None:
+            try:
+                self.outbox.extend(opening_events(opened.opening, workflow.now()))
+            except Refused as refused:
+                raise _as_failure(refused) from refused
+            self.order = fold(None, self.outbox)
+        else:
+            raise ApplicationError("an order starts with an opening or is carried on", non_retryable=True)
+        self.recorded_version = self.order.version if carried else 0
+        self.events_per_run = opened.events_per_run
+        for kind in GATES:
+            workflow.set_update_handler(kind, self.take, validator=self.may_take)
+
+    # -- queries ---------------------------------------------------------------------------------
+
+    @workflow.query(name=STATE_QUERY)
+    def state(self) -> Order:
+        return self.order
+
+    # -- commands in: the same `decide` refuses in the validator (no history) and acts in the handler -----
+
+    @workflow.update(name=OPENED_UPDATE)
+    async def opened(self) -> Recorded:
+        """Answers once the order is in the journal."""
+        return await self.until_recorded(1)
+
+    def may_take(self, asked: Instruction) -> None:
+        update = workflow.current_update_info()
+        if update is not None and update.id in self.answers:
+            return
+        try:
+            decide(self.order, asked, workflow.now())
+        except Refused as refused:
+            raise _as_failure(refused) from refused
+
+    async def take(self, asked: Instruction) -> Recorded:
+        """Decide, apply, answer when it is recorded (and, for cancel and close, when the venue has spoken)."""
+        update = workflow.current_update_info()
+        update_id = update.id if update else ""
+        if update_id in self.answers:
+            return self.answers[update_id]
+        try:
+            self.fold(decide(self.order, asked, workflow.now()))
+        except Refused as refused:
+            raise _as_failure(refused) from refused
+        answer = await self.until_recorded(self.order.version)
+        if self.venue_must_speak():
+            answer = await self.until_the_venue_has_spoken()
+        self.answers[update_id] = answer
+        while len(self.answers) > _ANSWERS_KEPT:
+            self.answers.pop(next(iter(self.answers)))
+        return answer
+
+    async def until_recorded(self, version: int) -> Recorded:
+        await workflow.wait_condition(lambda: self.recorded_version >= version)
+        return self.recorded(settled=True)
+
+    def venue_must_speak(self) -> bool:
+        """A cancel or a close was asked and placements still live."""
+        asked = self.order.cancel_requested or self.order.close_requested
+        return asked and bool(self.order.live_placements)
+
+    async def until_the_venue_has_spoken(self) -> Recorded:
+        try:
+            await workflow.wait_condition(
+                lambda: not self.venue_must_speak() and self.is_idle(),
+                timeout=_VERDICT_PATIENCE,
+                timeout_summary="the venue's verdict",
+            )
+        except TimeoutError:
+            return self.recorded(settled=False)
+        return self.recorded(settled=True)
+
+    def recorded(self, *, settled: bool) -> Recorded:
+        return Recorded(
+            order_id=self.order.order_id,
+            version=self.recorded_version,
+            state=self.order.state,
+            settled=settled,
+        )
+
+    # -- facts in: signals only append and never raise ------------------------------------------------
+
+    @workflow.signal(name=VENUE_FACTS_SIGNAL)
+    def venue_facts(self, source: str, facts: list[VenueFact]) -> None:
+        self.inbox.append((source, facts))
+
+    @workflow.signal(name=CUSTODIAN_FACTS_SIGNAL)
+    def custodian_facts(self, source: str, facts: list[Fact]) -> None:
+        self.inbox.append((source, facts))
+
+    # -- the loop -----------------------------------------------------------------------------------
+
+    @workflow.run
+    async def run(self, _opened: OrderInput) -> str:
+        while True:
+            self.listen()
+            self.take_steps()
+            await self.record()
+            self.start(duties(self.order))
+            self.show()
+            if self.is_idle() and workflow.all_handlers_finished():
+                if self.order.is_over:
+                    return self.order.state
+                if self.should_hand_over():
+                    workflow.continue_as_new(self.hand_over())
+            await self.something_happens()
+
+    def listen(self) -> None:
+        """Take every fact that has arrived."""
+        while self.inbox:
+            source, facts = self.inbox.popleft()
+            self.fold(observe(self.order, facts, workflow.now(), source))
+
+    def take_steps(self) -> None:
+        """Take every hand-off that automation owes now. A refused one rests, so that it cannot spin."""
+        while step := next((d for d in duties(self.order) if d.kind is DutyKind.TAKE_STEP), None):
+            if not self.is_ready(step):
+                return
+            before = self.order.version
+            self.command(system_command(self.order, step.subject, workflow.uuid7()), SYSTEM)
+            if self.order.version == before:
+                self.rests_until[step.key] = workflow.now() + ASK_AGAIN
+
+    async def record(self) -> None:
+        """Write what happened to the journal; callers are answered only after that."""
+        while self.outbox:
+            batch = ports.JournalBatch(order=self.order, events=tuple(self.outbox))
+            self.outbox.clear()
+            await ports.RECORD(batch)
+            self.recorded_version = batch.order.version
+
+    def start(self, owed: list[Duty]) -> None:
+        """Each duty is at most once in flight; one that is done and still owed is done again after a rest."""
+        keys = {duty.key for duty in owed}
+        self.rests_until = {key: until for key, until in self.rests_until.items() if key in keys}
+        self.trouble = {key: text for key, text in self.trouble.items() if key in keys}
+        for duty in owed:
+            if duty.kind in _DO and duty.key not in self.in_flight and self.is_ready(duty):
+                self.in_flight[duty.key] = asyncio.create_task(self.do(duty))
+
+    def ready_at(self, duty: Duty) -> datetime | None:
+        """When `duty` may be done; None for at once."""
+        return max((at for at in (duty.due, self.rests_until.get(duty.key)) if at is not None), default=None)
+
+    def is_ready(self, duty: Duty) -> bool:
+        at = self.ready_at(duty)
+        return at is None or at <= workflow.now()
+
+    async def something_happens(self) -> None:
+        """Wait for a fact, a command, an ended duty or the next instant at which a duty falls due."""
+        self.woken = False
+        due = self.next_instant()
+        try:
+            await workflow.wait_condition(
+                self.is_awake,
+                timeout=max(timedelta(0), due - workflow.now()) if due else None,
+                timeout_summary=waiting_on(self.order).what[:200] if due else None,
+            )
+        except TimeoutError:
+            return
+        if self.defect is not None:
+            raise self.defect
+
+    def is_awake(self) -> bool:
+        return bool(
+            self.woken
+            or self.inbox
+            or self.outbox
+            or ((self.order.is_over or self.should_hand_over()) and workflow.all_handlers_finished())
+        )
+
+    def is_idle(self) -> bool:
+        return not self.inbox and not self.outbox and self.recorded_version == self.order.version
+
+    def next_instant(self) -> datetime | None:
+        waiting = [self.ready_at(duty) for duty in duties(self.order) if duty.key not in self.in_flight]
+        return min((at for at in waiting if at is not None), default=None)
+
+    def should_hand_over(self) -> bool:
+        length = workflow.info().get_current_history_length()
+        return workflow.info().is_continue_as_new_suggested() or (
+            self.events_per_run is not None and length >= self.events_per_run
+        )
+
+    def hand_over(self) -> OrderInput:
+        """The next run's input. Activities under way are idempotent: the next run asks for them again."""
+        facts = tuple((source, tuple(batch)) for source, batch in self.inbox)
+        return OrderInput(
+            carried=Carried(order=self.order, facts=facts, answers=self.answers),
+            events_per_run=self.events_per_run,
+        )
+
+    def fold(self, events: Sequence[Event]) -> None:
+        if events:
+            self.order = fold(self.order, events)
+            self.outbox.extend(events)
+
+    def show(self) -> None:
+        """Tell the Web UI; search attributes only when they change."""
+        workflow.set_current_details(details(self.order, tuple(self.trouble.values())))
+        venue = self.order.placements[-1].venue if self.order.placements else ""
+        if self.shown == (self.order.state, venue):
+            return
+        first, self.shown = self.shown is None, (self.order.state, venue)
+        if first and self.order.state is State.CREATED:
+            return
+        updates = [STATE_ATTRIBUTE.value_set(self.order.state)]
+        if venue:
+            updates.append(VENUE_ATTRIBUTE.value_set(venue))
+        workflow.upsert_search_attributes(updates)
+
+    # -- duties: each asks the world once, through a port, and folds the answer ------------------------------
+
+    async def do(self, duty: Duty) -> None:
+        try:
+            await _DO[duty.kind](self, duty)
+            self.trouble.pop(duty.key, None)
+        except FailureError as failure:
+            self.trouble[duty.key] = f"{duty.kind}: {failure.cause or failure}"
+            workflow.logger.error("%s failed, it is tried again: %s", duty.kind, failure.cause or failure)
+        except Exception as defect:
+            self.defect = defect
+        finally:
+            del self.in_flight[duty.key]
+            self.rests_until[duty.key] = workflow.now() + ASK_AGAIN
+            self.woken = True
+
+    def command(self, command: Command, actor: Actor) -> None:
+        """A command of the system's own. Refused means that the order has moved on: nothing is owed any more."""
+        asked = Instruction(command=command, actor=actor, ts_event_ns=nanoseconds(workflow.now()))
+        try:
+            self.fold(decide(self.order, asked, workflow.now()))
+        except Refused as refused:
+            workflow.logger.info("%s was refused: %s", command.kind, refused.message)
+
+    async def evaluate_pre_trade(self, _duty: Duty) -> None:
+        verdict: Verdict = await ports.EVALUATE_PRE_TRADE(self.order)
+        self.command(pre_trade_command(verdict), RULE_ENGINE)
+
+    async def evaluate_post_trade(self, _duty: Duty) -> None:
+        verdict: Verdict = await ports.EVALUATE_POST_TRADE(self.order)
+        self.command(post_trade_command(verdict), RULE_ENGINE)
+
+    async def place(self, duty: Duty) -> None:
+        await self.at_venue(ports.PLACE, duty, "place")
+
+    async def cancel_at_venue(self, duty: Duty) -> None:
+        await self.at_venue(ports.CANCEL, duty, "cancel")
+
+    async def ask_venue(self, duty: Duty) -> None:
+        await self.at_venue(ports.ASK, duty, "ask about")
+
+    async def at_venue(self, port: ports.Port[PlacementTicket, VenueAnswer], duty: Duty, verb: str) -> None:
+        placement = self.order.placement(duty.subject)
+        if placement is None:
+            return
+        asked = ticket(self.order, placement)
+        answer = await port(
+            asked,
+            summary=f"{verb} {asked.direction} {asked.quantity} {asked.instrument.symbol} at {asked.venue}",
+            queue=gateway_queue(asked.venue, asked.account),
+        )
+        if answer.facts:
+            self.inbox.append((asked.venue, answer.facts))
+
+    async def set_settlement_date(self, _duty: Duty) -> None:
+        self.fold(schedule(self.order, await ports.SETTLEMENT_DATE(self.order), workflow.now()))
+
+    async def instruct_custodian(self, _duty: Duty) -> None:
+        told = instruction(self.order)
+        await ports.INSTRUCT_CUSTODIAN(
+            told, summary=f"{told.direction} {told.quantity} {told.symbol} for {told.settlement_date}"
+        )
+        self.fold(instructed(self.order, told, workflow.now()))
+
+    async def ask_custodian(self, _duty: Duty) -> None:
+        told = instruction(self.order)
+        said = await ports.ASK_CUSTODIAN(told, summary=f"has {told.instruction_id} settled?")
+        self.inbox.append((CUSTODIAN, (said,)))
+
+
+_DO: dict[DutyKind, Callable[[OrderWorkflow, Duty], Awaitable[None]]] = {
+    DutyKind.EVALUATE_PRE_TRADE: OrderWorkflow.evaluate_pre_trade,
+    DutyKind.EVALUATE_POST_TRADE: OrderWorkflow.evaluate_post_trade,
+    DutyKind.PLACE: OrderWorkflow.place,
+    DutyKind.CANCEL_AT_VENUE: OrderWorkflow.cancel_at_venue,
+    DutyKind.ASK_VENUE: OrderWorkflow.ask_venue,
+    DutyKind.SET_SETTLEMENT_DATE: OrderWorkflow.set_settlement_date,
+    DutyKind.INSTRUCT_CUSTODIAN: OrderWorkflow.instruct_custodian,
+    DutyKind.ASK_CUSTODIAN: OrderWorkflow.ask_custodian,
+}
+
+
+def _as_failure(refused: Refused) -> ApplicationError:
+    return ApplicationError(refused.message, Refusal.of(refused), type=REFUSED, non_retryable=True)

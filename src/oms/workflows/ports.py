@@ -1,0 +1,121 @@
+"""Every activity's contract in one place: name, argument, result, queue, timeouts, retries.
+
+Workflows import ports and never activities. A test holds each port to an activity with the same name and types.
+What happens when an activity runs twice is said in the docstring of the activity itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+from temporalio import workflow
+from temporalio.common import Priority, RetryPolicy
+
+from oms.domain.compliance import Verdict
+from oms.domain.events import Event
+from oms.domain.facts import SettlementReported
+from oms.domain.model import Open
+from oms.domain.order import Order
+from oms.domain.settlement import SettlementDate, SettlementInstruction
+from oms.domain.venues import PlacementTicket, VenueAnswer
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+class JournalBatch(Open):
+    """Events of one order that are not in the journal yet, and the order after the last of them."""
+
+    order: Order
+    events: tuple[Event, ...]
+
+
+UNTIL_IT_WORKS = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=10),
+)
+"""For idempotent work on our own store: it is owed, so it is tried until it is done."""
+VENUE_RETRY = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500),
+    backoff_coefficient=1.5,
+    maximum_interval=timedelta(seconds=5),
+)
+"""For gateways: an intent on disk and a look at the venue come before any second send, so trying again is safe."""
+CUSTODIAN_RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=1.5, maximum_interval=timedelta(minutes=1)
+)
+"""For the custodian: an instruction has one id, and asking changes nothing. Retries add no history."""
+
+
+@dataclass(frozen=True)
+class LocalPort(Generic[A, R]):
+    """Short idempotent work on our own store, run beside the workflow: one marker in history."""
+
+    name: str
+    result: type[R]
+
+    async def __call__(self, argument: A) -> R:
+        result: R = await workflow.execute_local_activity(
+            self.name,
+            argument,
+            result_type=self.result,
+            start_to_close_timeout=timedelta(seconds=10),
+            local_retry_threshold=timedelta(seconds=30),
+            retry_policy=UNTIL_IT_WORKS,
+        )
+        return result
+
+
+@dataclass(frozen=True)
+class Port(Generic[A, R]):
+    """Work on something outside: a regular activity, visible in the Web UI with its retries."""
+
+    name: str
+    result: type[R]
+    start_to_close: timedelta
+    retry: RetryPolicy
+    priority: int = 3
+
+    async def __call__(self, argument: A, *, summary: str, queue: str | None = None) -> R:
+        result: R = await workflow.execute_activity(
+            self.name,
+            argument,
+            result_type=self.result,
+            task_queue=queue,
+            start_to_close_timeout=self.start_to_close,
+            retry_policy=self.retry,
+            summary=summary,
+            priority=Priority(priority_key=self.priority),
+        )
+        return result
+
+
+RECORD: LocalPort[JournalBatch, int] = LocalPort("record", int)
+"""Write events and the projected order in one transaction; answers the stream position."""
+EVALUATE_PRE_TRADE: LocalPort[Order, Verdict] = LocalPort("evaluate_pre_trade", Verdict)
+EVALUATE_POST_TRADE: LocalPort[Order, Verdict] = LocalPort("evaluate_post_trade", Verdict)
+SETTLEMENT_DATE: LocalPort[Order, SettlementDate] = LocalPort("settlement_date", SettlementDate)
+
+_GATEWAY_CALL = timedelta(seconds=60)
+PLACE: Port[PlacementTicket, VenueAnswer] = Port("place", VenueAnswer, _GATEWAY_CALL, VENUE_RETRY)
+CANCEL: Port[PlacementTicket, VenueAnswer] = Port(
+    "cancel", VenueAnswer, _GATEWAY_CALL, VENUE_RETRY, priority=1
+)
+ASK: Port[PlacementTicket, VenueAnswer] = Port("ask", VenueAnswer, _GATEWAY_CALL, VENUE_RETRY, priority=2)
+
+_CUSTODIAN_CALL = timedelta(seconds=20)
+INSTRUCT_CUSTODIAN: Port[SettlementInstruction, bool] = Port(
+    "instruct_custodian", bool, _CUSTODIAN_CALL, CUSTODIAN_RETRY
+)
+ASK_CUSTODIAN: Port[SettlementInstruction, SettlementReported] = Port(
+    "ask_custodian", SettlementReported, _CUSTODIAN_CALL, CUSTODIAN_RETRY
+)
+
+LOCAL_PORTS: Mapping[str, LocalPort[Any, Any]] = {
+    port.name: port for port in (RECORD, EVALUATE_PRE_TRADE, EVALUATE_POST_TRADE, SETTLEMENT_DATE)
+}
+PORTS: Mapping[str, Port[Any, Any]] = {
+    port.name: port for port in (PLACE, CANCEL, ASK, INSTRUCT_CUSTODIAN, ASK_CUSTODIAN)
+}

@@ -1,0 +1,52 @@
+"""An order in words, for a person who reads the Temporal Web UI."""
+
+from oms.domain.decide import Opening
+from oms.domain.duties import waiting_on
+from oms.domain.numbers import plain
+from oms.domain.order import Order
+
+
+def summary(opening: Opening) -> str:
+    """One line: what was ordered."""
+    request = opening.request
+    price = f" at {plain(request.limit_price)}" if request.limit_price is not None else ""
+    stop = f" stop {plain(request.stop_price)}" if request.stop_price is not None else ""
+    return (
+        f"{request.direction} {plain(request.ordered_quantity)} {opening.instrument.symbol} "
+        f"{request.order_type}{price}{stop} {request.time_in_force} for {request.portfolio_id}"
+    )
+
+
+def static_details(opening: Opening) -> str:
+    """What does not change: whose order it is and how it moves."""
+    request = opening.request
+    return (
+        f"Order `{opening.order_id}`, created by **{opening.actor.key}**, automation {request.automation}, "
+        f"compliance {request.compliance}."
+    )
+
+
+def details(order: Order, trouble: tuple[str, ...] = ()) -> str:
+    """Markdown: the state, who moves the order next, fills, placements, exceptions, what keeps failing."""
+    waiting = waiting_on(order)
+    until = f" until {waiting.until:%Y-%m-%d %H:%M:%S} UTC" if waiting.until else ""
+    average = order.average_price
+    lines = [
+        f"**{order.state}**, version {order.version}, waiting on **{waiting.on}**: {waiting.what}{until}",
+        "",
+        f"Executed {plain(order.executed_quantity)} of {plain(order.ordered_quantity)}"
+        + (f" at {plain(average)}" if average is not None else "")
+        + f", working {plain(order.working_quantity)}.",
+    ]
+    lines += [
+        f"- Placement `{p.placement_id}` at {p.venue} {p.account}: **{p.status}** "
+        f"{plain(p.executed_quantity)}/{plain(p.quantity)}" + (f" ({p.reason})" if p.reason else "")
+        for p in order.placements
+    ]
+    lines += [f"- Exception **{e.code}** for {e.owner}: {e.detail}" for e in order.exceptions]
+    if order.settlement.settlement_date:
+        lines.append(f"- Settlement {order.settlement.status} for {order.settlement.settlement_date}")
+    lines += [f"- Tried again: {text}" for text in trouble]
+    if order.reason:
+        lines.append(f"- Reason: {order.reason}")
+    return "\n".join(lines)
