@@ -292,12 +292,11 @@ class OrderWorkflow:
         except FailureError as failure:
             self.trouble[duty.key] = f"{duty.kind}: {failure.cause or failure}"
             workflow.logger.error("%s failed, it is tried again: %s", duty.kind, failure.cause or failure)
-        except Exception as defect:
+        except Exception as defect:  # noqa: BLE001 - raised by the loop: a defect stops the task, not the order
             self.defect = defect
-        finally:
-            del self.in_flight[duty.key]
-            self.rests_until[duty.key] = workflow.now() + ASK_AGAIN
-            self.woken = True
+        del self.in_flight[duty.key]
+        self.rests_until[duty.key] = workflow.now() + ASK_AGAIN
+        self.woken = True
 
     def command(self, command: Command, actor: Actor) -> None:
         """A command of the system's own. Refused means that the order has moved on: nothing is owed any more."""
