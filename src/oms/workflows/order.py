@@ -25,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from oms.domain.facts import Fact, VenueFact
     from oms.domain.lifecycle import GATES
     from oms.domain.observe import instructed, observe, schedule
-    from oms.domain.order import Order
+    from oms.domain.order import JournalBatch, Order
     from oms.domain.settlement import instruction
     from oms.domain.terms import State
     from oms.domain.venues import PlacementTicket, VenueAnswer
@@ -167,9 +167,7 @@ class OrderWorkflow:
     @workflow.run
     async def run(self, _opened: OrderInput) -> str:
         while True:
-            self.listen()
-            self.take_steps()
-            await self.record()
+            await self.catch_up()
             self.start(duties(self.order))
             self.show()
             if self.is_idle() and workflow.all_handlers_finished():
@@ -178,6 +176,15 @@ class OrderWorkflow:
                 if self.should_hand_over():
                     workflow.continue_as_new(self.hand_over())
             await self.something_happens()
+
+    async def catch_up(self) -> None:
+        """Take facts and hand-offs and record them, until nothing new came while recording."""
+        while True:
+            self.listen()
+            self.take_steps()
+            if not self.outbox:
+                return
+            await self.record()
 
     def listen(self) -> None:
         """Take every fact that has arrived."""
@@ -197,11 +204,10 @@ class OrderWorkflow:
 
     async def record(self) -> None:
         """Write what happened to the journal; callers are answered only after that."""
-        while self.outbox:
-            batch = ports.JournalBatch(order=self.order, events=tuple(self.outbox))
-            self.outbox.clear()
-            await ports.RECORD(batch)
-            self.recorded_version = batch.order.version
+        batch = JournalBatch(order=self.order, events=tuple(self.outbox))
+        self.outbox.clear()
+        await ports.RECORD(batch)
+        self.recorded_version = batch.order.version
 
     def start(self, owed: list[Duty]) -> None:
         """Each duty is at most once in flight; one that is done and still owed is done again after a rest."""

@@ -13,22 +13,13 @@ from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
 
 from oms.domain.compliance import Verdict
-from oms.domain.events import Event
 from oms.domain.facts import SettlementReported
-from oms.domain.model import Open
-from oms.domain.order import Order
+from oms.domain.order import JournalBatch, Order
 from oms.domain.settlement import SettlementDate, SettlementInstruction
 from oms.domain.venues import PlacementTicket, VenueAnswer
 
 A = TypeVar("A")
 R = TypeVar("R")
-
-
-class JournalBatch(Open):
-    """Events of one order that are not in the journal yet, and the order after the last of them."""
-
-    order: Order
-    events: tuple[Event, ...]
 
 
 UNTIL_IT_WORKS = RetryPolicy(

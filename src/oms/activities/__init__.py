@@ -1,0 +1,1 @@
+"""What workflows ask of the world: one class per set of dependencies, its methods are the activities."""

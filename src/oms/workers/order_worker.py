@@ -1,0 +1,58 @@
+"""The worker that runs orders: workflows in the sandbox, store and custodian activities in threads."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import httpx
+from temporalio.client import Client
+from temporalio.worker import PollerBehaviorAutoscaling, Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from oms.activities.book import BookActivities
+from oms.activities.calendar import CalendarActivities
+from oms.activities.compliance import ComplianceActivities
+from oms.activities.custody import CustodyActivities
+from oms.store import Store
+from oms.workers.settings import Settings
+from oms.workflows.contract import ORDER_QUEUE
+from oms.workflows.order import OrderWorkflow
+
+GRACE = timedelta(seconds=4)
+PASSED_THROUGH = ("oms", "annotated_types", "pydantic_core")
+"""Our own pure modules keep one identity inside and outside the sandbox; re-importing them would cost per order."""
+
+
+def build_order_worker(
+    client: Client, store: Store, settings: Settings, *, queue: str = ORDER_QUEUE
+) -> Worker:
+    """A worker on the orders' queue. More of them, in more processes, is how the order book grows."""
+    custodian = httpx.Client(base_url=settings.custodian_url, timeout=15, trust_env=False)
+    book = BookActivities(store)
+    compliance = ComplianceActivities(store)
+    calendar = CalendarActivities(settings.settles_after)
+    custody = CustodyActivities(custodian)
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=[OrderWorkflow],
+        activities=[
+            book.record,
+            compliance.evaluate_pre_trade,
+            compliance.evaluate_post_trade,
+            calendar.settlement_date,
+            custody.instruct_custodian,
+            custody.ask_custodian,
+        ],
+        activity_executor=ThreadPoolExecutor(settings.activity_threads, thread_name_prefix="activity"),
+        workflow_runner=SandboxedWorkflowRunner(
+            restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+        ),
+        max_cached_workflows=settings.max_cached_workflows,
+        max_concurrent_workflow_tasks=settings.max_workflow_tasks,
+        max_concurrent_activities=settings.activity_threads,
+        max_concurrent_local_activities=settings.activity_threads,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=1, maximum=10, initial=4),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(minimum=1, maximum=10, initial=2),
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=settings.sticky_seconds),
+        graceful_shutdown_timeout=GRACE,
+    )

@@ -1,0 +1,124 @@
+"""Every setting: an OMS_* environment variable, or a line of oms.toml in the data folder, or its default."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+PREFIX = "OMS_"
+
+
+class SettlementClock(StrEnum):
+    REAL = "real"
+    FAST = "fast"
+
+
+class Settings(BaseSettings):
+    """Read once at start. `oms config` prints this list with its meanings and where each value came from."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    data_dir: Path = Field(
+        Path("oms-data"), description="Folder of the embedded stack: databases, keys, logs."
+    )
+    host: str = Field("127.0.0.1", description="Address that the API listens on.")
+    port: int = Field(9191, ge=0, le=65535, description="Port of the API; 0 means any free one.")
+    database_url: str = Field(
+        "", description="SQLAlchemy URL of the store; empty: oms.db in the data folder."
+    )
+    max_body_bytes: int = Field(
+        2_000_000, gt=0, description="Largest request body; a larger one answers 413."
+    )
+    api_tokens: str = Field("", description="Comma-separated keys that need no key store (also API_TOKENS).")
+    development: bool = Field(False, description="Development mode: louder, never for production.")
+
+    temporal_address: str = Field("127.0.0.1:7233", description="Host and port of the Temporal frontend.")
+    temporal_namespace: str = Field("default", description="Temporal namespace.")
+    temporal_tls: bool = Field(False, description="Speak TLS to Temporal.")
+    temporal_api_key: str = Field("", description="API key for Temporal Cloud; never logged.", repr=False)
+    temporal_cli: str = Field(
+        "", description="Path of the temporal binary; empty: from PATH or the environment."
+    )
+    temporal_port: int = Field(7233, ge=0, le=65535, description="Port of the embedded Temporal server.")
+    ui_port: int = Field(8233, ge=0, le=65535, description="Port of the embedded Temporal Web UI.")
+    ui_url: str = Field("", description="Base address of the Temporal Web UI, for links.")
+
+    max_cached_workflows: int = Field(5_000, ge=0, description="Orders one worker keeps in memory.")
+    max_workflow_tasks: int = Field(12, ge=2, description="Workflow tasks one worker runs at a time.")
+    activity_threads: int = Field(16, ge=1, description="Threads for store and custodian activities.")
+    sticky_seconds: float = Field(
+        5,
+        gt=0,
+        description="How long a task waits for the worker that knows the order before any worker takes it.",
+    )
+
+    ibkr_host: str = Field("127.0.0.1", description="Host of the IB Gateway or TWS.")
+    ibkr_port: int = Field(4002, ge=0, le=65535, description="Port of the IB Gateway or TWS.")
+    ibkr_account: str = Field("DU123456", description="Broker account(s) of the session, comma-separated.")
+    ibkr_client_id: int = Field(17, gt=0, description="Client id; one gateway process owns it.")
+    ibkr_messages_per_second: float = Field(
+        40,
+        gt=0,
+        description="Messages a second to IB; its own ceiling is 50, the library's throttle follows.",
+    )
+    ibkr_acknowledge_seconds: float = Field(5, gt=0, description="Without an answer for so long: in doubt.")
+    ibkr_reconcile_seconds: float = Field(30, gt=0, description="How often the broker's lists are compared.")
+
+    settlement_clock: SettlementClock = Field(
+        SettlementClock.REAL, description="real, or fast: settlement dates fall due in seconds."
+    )
+    fast_settlement_seconds: float = Field(1.5, ge=0, description="How many seconds on the fast clock.")
+    custodian_url: str = Field("http://127.0.0.1:9292", description="Base address of the custodian.")
+
+    paper: bool = Field(True, description="Start the paper venues (`--no-paper` switches them off).")
+    paper_seed: int = Field(1, description="Seed of the paper market.")
+    paper_ibkr_port: int = Field(
+        0, ge=0, le=65535, description="Port of the paper IB Gateway; 0: any free one."
+    )
+    paper_custodian_port: int = Field(
+        0, ge=0, le=65535, description="Port of the paper custodian; 0: any free one."
+    )
+
+    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_json: bool = Field(True, description="Log lines as JSON; false: for eyes.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line, then environment, then oms.toml."""
+        given = init_settings.init_kwargs if isinstance(init_settings, InitSettingsSource) else {}
+        folder = given.get("data_dir") or _from_environment(settings_cls).get("data_dir") or "oms-data"
+        file = Path(str(folder)) / "oms.toml"
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+    @property
+    def store_url(self) -> str:
+        return self.database_url or f"sqlite:///{(self.data_dir / 'oms.db').resolve()}"
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        return tuple(account.strip() for account in self.ibkr_account.split(",") if account.strip())
+
+    @property
+    def settles_after(self) -> float | None:
+        """Seconds to settlement on the fast clock, or None on the real one."""
+        return self.fast_settlement_seconds if self.settlement_clock is SettlementClock.FAST else None
+
+
+def _from_environment(settings_cls: type[BaseSettings]) -> dict[str, Any]:
+    return EnvSettingsSource(settings_cls, env_prefix=PREFIX)()

