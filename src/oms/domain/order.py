@@ -9,11 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 from oms.domain.commands import CreateOrder, Route, RuleResult, Violation
+from oms.domain.events import Event
 from oms.domain.executions import Ledger, unfilled
 from oms.domain.facts import CustodianStatement
 from oms.domain.lifecycle import OWNER, TERMINAL
 from oms.domain.model import Open
-from oms.domain.numbers import ZERO, Amount, Holding, Price, Quantity, subtract, total
+from oms.domain.numbers import ZERO, Exact, Holding, Price, Quantity, subtract, total
 from oms.domain.reference import Instrument
 from oms.domain.terms import (
     Automation,
@@ -51,7 +52,11 @@ class ComplianceCheck(Open):
 
 
 class Placement(Open):
-    """A part of the order at a venue. `venue_status` is the venue's word; `status` adds what we know better."""
+    """A part of the order at a venue. `venue_status` is the venue's word; `status` adds what we know better.
+
+    `venue_filled` is the venue's newest counter, from a report of `venue_filled_as_of_ns`; `amended_ns` is when
+    we last learned of a correction or a bust, `resolved_by_hand` that a person and not the venue gave the status.
+    """
 
     placement_id: str
     venue: str
@@ -66,10 +71,13 @@ class Placement(Open):
     params: dict[str, str] = {}
     venue_status: PlacementStatus = P.PENDING
     venue_filled: Holding = ZERO
+    venue_filled_as_of_ns: int = 0
+    amended_ns: int = 0
+    resolved_by_hand: bool = False
     venue_order_ids: tuple[str, ...] = ()
     cancel_requested: bool = False
     executed_quantity: Holding = ZERO
-    average_price: Amount | None = None
+    average_price: Exact | None = None
     reason: str | None = None
     created_at: datetime
     since: datetime
@@ -78,19 +86,30 @@ class Placement(Open):
     def status(self) -> PlacementStatus:
         if self.executed_quantity >= self.quantity:
             return P.FILLED
-        if self.venue_status in VENUE_FINAL and self.venue_status is not P.FILLED:
+        if self.has_ended and (self.is_over or self.venue_status is not P.FILLED):
             return self.venue_status
+        if self.venue_status is P.IN_DOUBT:
+            return P.IN_DOUBT
         if self.cancel_requested:
             return P.CANCEL_PENDING
-        if self.executed_quantity > 0 or self.venue_status is P.FILLED:
+        if self.executed_quantity > 0:
             return P.PARTIALLY_FILLED
-        return self.venue_status
+        return P.WORKING if self.venue_status is P.FILLED else self.venue_status
+
+    @property
+    def has_ended(self) -> bool:
+        """The venue (or a person, for one in doubt) says that it is over; executions may still be on their way."""
+        return self.venue_status in VENUE_FINAL
 
     @property
     def is_over(self) -> bool:
-        """Nothing more is expected: full, or ended at the venue with every execution it claims in our book."""
+        """Nothing more is expected: full, or ended at the venue with every execution it claims in our book.
+
+        A counter older than a correction or a bust counts what is no longer there: then the executions stand alone.
+        """
         return self.executed_quantity >= self.quantity or (
-            self.venue_status in VENUE_FINAL and self.executed_quantity >= self.venue_filled
+            self.has_ended
+            and (self.executed_quantity >= self.venue_filled or self.amended_ns >= self.venue_filled_as_of_ns)
         )
 
     @property
@@ -102,7 +121,7 @@ class Allocation(Open):
     allocation_id: str
     account_id: str
     portfolio_id: str
-    quantity: Quantity
+    quantity: Holding
     created_at: datetime
     created_by: str
 
@@ -116,10 +135,10 @@ class Settlement(Open):
     settles_at: datetime | None = None
     reasons: tuple[str, ...] = ()
     instruction_id: str | None = None
-    quantity: Amount | None = None
-    average_price: Amount | None = None
-    commission: Amount | None = None
-    net_amount: Amount | None = None
+    quantity: Exact | None = None
+    average_price: Exact | None = None
+    commission: Exact | None = None
+    net_amount: Exact | None = None
     currency: str | None = None
     failure: str | None = None
     statement: CustodianStatement | None = None
@@ -144,10 +163,15 @@ class Link(Open):
 
 
 class Order(Open):
-    """One order at one version. `version` is the sequence number of its last event."""
+    """One order at one version: the sequence number of its last event.
+
+    `terms_version` is the version at which its economic terms last changed; `parked` are the digests of what
+    nobody could read, so that the same message twice is parked once.
+    """
 
     order_id: str
     version: int = 0
+    terms_version: int = 1
     state: State
     request: CreateOrder
     instrument: Instrument
@@ -174,6 +198,7 @@ class Order(Open):
     close_requested: bool = False
     reason: str | None = None
     closed_at: datetime | None = None
+    parked: tuple[str, ...] = ()
 
     @property
     def portfolio_id(self) -> str:
@@ -244,6 +269,11 @@ class Order(Open):
         """Terminal, nothing works at a venue and nobody has to look at anything: the workflow may end."""
         return self.is_terminal and not self.live_placements and not self.exceptions
 
+    @property
+    def takes_facts(self) -> bool:
+        """A venue's facts are taken in every state but the last: a canceled order can still be filled late."""
+        return self.state is not State.RECONCILED
+
     def placement(self, placement_id: str) -> Placement | None:
         return next((p for p in self.placements if p.placement_id == placement_id), None)
 
@@ -252,3 +282,10 @@ class Order(Open):
 
     def has_exception(self, code: ExceptionCode, subject: str | None = None) -> bool:
         return any(e.code is code and subject in (None, e.subject) for e in self.exceptions)
+
+
+class JournalBatch(Open):
+    """Events of one order that are not in the journal yet, and the order after the last of them."""
+
+    order: Order
+    events: tuple[Event, ...]

@@ -65,13 +65,18 @@ class Settings(BaseSettings):
     ibkr_port: int = Field(4002, ge=0, le=65535, description="Port of the IB Gateway or TWS.")
     ibkr_account: str = Field("DU123456", description="Broker account(s) of the session, comma-separated.")
     ibkr_client_id: int = Field(17, gt=0, description="Client id; one gateway process owns it.")
-    ibkr_messages_per_second: float = Field(
+    ibkr_messages_per_second: int = Field(
         40,
         gt=0,
         description="Messages a second to IB; its own ceiling is 50, the library's throttle follows.",
     )
     ibkr_acknowledge_seconds: float = Field(5, gt=0, description="Without an answer for so long: in doubt.")
     ibkr_reconcile_seconds: float = Field(30, gt=0, description="How often the broker's lists are compared.")
+
+    ibkr_lease_seconds: float = Field(
+        10, gt=0, description="How long a dead gateway keeps others from its client id."
+    )
+    gateway_activities: int = Field(64, ge=1, description="Placements and cancels one gateway has under way.")
 
     settlement_clock: SettlementClock = Field(
         SettlementClock.REAL, description="real, or fast: settlement dates fall due in seconds."

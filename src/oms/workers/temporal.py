@@ -23,16 +23,23 @@ class NoTemporalBinary(Exception):
     """The `temporal` binary cannot be found; the message says where it was looked for."""
 
 
+class Unreachable(Exception):
+    """Temporal does not answer; the message says where it was looked for."""
+
+
 async def connect(settings: Settings, *, lazy: bool = False) -> Client:
-    """A client with the converter that every process of the order book shares."""
-    return await Client.connect(
-        settings.temporal_address,
-        namespace=settings.temporal_namespace,
-        data_converter=pydantic_data_converter,
-        tls=settings.temporal_tls,
-        api_key=settings.temporal_api_key or None,
-        lazy=lazy,
-    )
+    """A client with the converter that every process of the order book shares. Raises Unreachable."""
+    try:
+        return await Client.connect(
+            settings.temporal_address,
+            namespace=settings.temporal_namespace,
+            data_converter=pydantic_data_converter,
+            tls=settings.temporal_tls,
+            api_key=settings.temporal_api_key or None,
+            lazy=lazy,
+        )
+    except RuntimeError as error:
+        raise Unreachable(f"Temporal does not answer at {settings.temporal_address}: {error}") from error
 
 
 def find_binary(settings: Settings) -> Path:

@@ -1,0 +1,47 @@
+"""The `oms` command: what can be asked for, each kind in a room of its own."""
+
+from collections.abc import Callable
+
+import typer
+
+from oms import __version__
+
+application = typer.Typer(
+    name="oms",
+    help="Durable OMS: every order is one durable workflow.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"oms {__version__}")
+        raise typer.Exit
+
+
+@application.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Durable OMS: every order is one durable workflow."""
+
+
+def _rooms() -> list[Callable[[typer.Typer], None]]:
+    from oms.cli import administration, running
+
+    return [running.add_commands, administration.add_commands]
+
+
+def main() -> None:
+    """The entry point of the `oms` command."""
+    for add_commands in _rooms():
+        add_commands(application)
+    application()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""The data folder of the embedded stack: one owner at a time, ports that stay, a key for each role."""
+
+import fcntl
+import json
+import os
+import secrets
+import socket
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+
+from oms.domain.reference import Account, Portfolio
+from oms.domain.terms import Role
+from oms.store import Store, Taken
+
+KEY_ROLES = tuple(role for role in Role if role is not Role.SYSTEM)
+
+
+class CannotStart(Exception):
+    """Why the stack cannot start, in one line for the person who started it."""
+
+
+class DataFolder:
+    """`DIR` of `oms dev`. Used as a context manager: it is locked inside the block."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.logs = path / "logs"
+        self.keys_file = path / "keys.json"
+        self.children_file = path / "children.json"
+        self._lock: int | None = None
+
+    def __enter__(self) -> "DataFolder":
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            raise CannotStart(f"cannot write to the data folder {self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            raise CannotStart(f"another `oms dev` is running on {self.path}") from error
+        self._lock = lock
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def lasting_ports(self, names: tuple[str, ...]) -> dict[str, int]:
+        """A free port for each name, the same as last time where that is still free."""
+        file = self.path / "ports.json"
+        known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+        taken: set[int] = set()
+        for name in names:
+            port = known.get(name, 0)
+            if port in taken or not is_free("127.0.0.1", port):
+                port = free_port(taken)
+            known[name] = port
+            taken.add(port)
+        file.write_text(json.dumps(known))
+        return {name: known[name] for name in names}
+
+    def keys(self, store: Store) -> dict[str, str]:
+        """The key of each role, made and stored on the first start. keys.json is for its owner's eyes only."""
+        kept: dict[str, str] = json.loads(self.keys_file.read_text()) if self.keys_file.exists() else {}
+        for role in KEY_ROLES:
+            secret = kept.setdefault(role, f"oms_{role}_{secrets.token_urlsafe(24)}")
+            if store.keys.find(secret) is None:
+                _store_key(store, role, secret)
+        descriptor = os.open(self.keys_file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(kept, file, indent=2)
+        return kept
+
+
+def _store_key(store: Store, role: Role, secret: str) -> None:
+    try:
+        store.keys.create(role.value, [role], secret)
+    except Taken:
+        store.keys.create(f"{role.value}-{secrets.token_hex(3)}", [role], secret)
+
+
+def seed(store: Store, broker_account: str) -> None:
+    """The portfolio and the account that the embedded stack knows at once; later changes to them are kept."""
+    if store.reference.account("ACCT-001") is None:
+        store.reference.put_account(
+            Account(account_id="ACCT-001", name="Paper account", broker_account=broker_account)
+        )
+    if store.reference.portfolio("PORT-001") is None:
+        store.reference.put_portfolio(
+            Portfolio(
+                portfolio_id="PORT-001",
+                name="Paper portfolio",
+                net_asset_value=Decimal(10_000_000),
+                default_account_id="ACCT-001",
+            )
+        )
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether nobody listens on the port (0 is nobody's port and not free)."""
+    if port == 0:
+        return False
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+def free_port(avoid: set[int]) -> int:
+    """Any port that is free now."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in avoid:
+            return port

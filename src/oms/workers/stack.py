@@ -1,0 +1,204 @@
+"""The embedded stack: everything on a laptop, in one command.
+
+This process runs the API and the order worker; the Temporal server, the paper venues and the gateway are
+children of it. What lasts is in the data folder, so the same folder goes on where it stopped, however it stopped.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from temporalio.client import Client
+
+from oms.activities.calendar import DEFAULT_MIC, exchange_calendar
+from oms.store import Store
+from oms.workers.folder import CannotStart, DataFolder, free_port, is_free, seed
+from oms.workers.order_worker import build_order_worker
+from oms.workers.processes import api_application, serving
+from oms.workers.settings import PREFIX, Settings
+from oms.workers.supervisor import Child, end_leftovers, remember
+from oms.workers.temporal import NoTemporalBinary, Unreachable, connect, find_binary, server_command
+
+LOG = structlog.get_logger()
+T = TypeVar("T")
+START_PATIENCE = 60.0
+_CHILD_PATIENCE = 3.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack, as its users see it."""
+
+    api: str
+    temporal: str
+    ui: str
+    keys_file: Path
+    keys: Mapping[str, str]
+    settings: Settings
+    store: Store
+    client: Client
+    children: Mapping[str, Child]
+
+    @property
+    def ready_line(self) -> str:
+        return f"ready api={self.api} temporal={self.temporal} ui={self.ui} keys={self.keys_file}"
+
+
+@asynccontextmanager
+async def embedded_stack(settings: Settings) -> AsyncIterator[Stack]:
+    """Start everything; the stack is ready inside the block and stopped after it. Raises CannotStart."""
+    async with contextlib.AsyncExitStack() as stack:
+        folder = stack.enter_context(DataFolder(settings.data_dir.resolve()))
+        end_leftovers(folder.children_file)
+        settings = _with_ports(settings, folder)
+        store = Store(settings.store_url)
+        stack.callback(store.close)
+        store.migrate()
+        seed(store, settings.accounts[0])
+        keys = folder.keys(store)
+        children = await _start_children(stack, settings, folder)
+        client = await _until("the Temporal server", lambda: _connected(settings))
+        await stack.enter_async_context(_order_worker(client, store, settings))
+        await children["gateway-ibkr"].start()
+        application = api_application(settings, store, client)
+        port = await stack.enter_async_context(serving(application, settings.host, settings.port))
+        warm = asyncio.create_task(asyncio.to_thread(exchange_calendar, DEFAULT_MIC))
+        since_ns = time.time_ns()
+        await _until("the gateways", lambda: _in_sync(store, since_ns))
+        await warm
+        yield Stack(
+            api=f"http://{settings.host}:{port}",
+            temporal=settings.temporal_address,
+            ui=settings.ui_url,
+            keys_file=folder.keys_file,
+            keys=keys,
+            settings=settings,
+            store=store,
+            client=client,
+            children=children,
+        )
+        LOG.info("stack.stopping")
+
+
+def _with_ports(settings: Settings, folder: DataFolder) -> Settings:
+    """The settings with every port decided. Raises CannotStart where a port asked for is in use."""
+    for name, port in (
+        ("--port", settings.port),
+        ("--temporal-port", settings.temporal_port),
+        ("--ui-port", settings.ui_port),
+    ):
+        if port and not is_free(settings.host if name == "--port" else "127.0.0.1", port):
+            raise CannotStart(f"port {port} ({name}) is in use; name another one, or 0 for any free one")
+    taken = {settings.port, settings.temporal_port, settings.ui_port}
+    temporal = settings.temporal_port or free_port(taken)
+    ui = settings.ui_port or free_port({*taken, temporal})
+    lasting = folder.lasting_ports(("paper-ibkr", "paper-custodian"))
+    paper_ib = settings.paper_ibkr_port or lasting["paper-ibkr"]
+    custodian = settings.paper_custodian_port or lasting["paper-custodian"]
+    decided: dict[str, object] = {
+        "data_dir": folder.path,
+        "temporal_port": temporal,
+        "ui_port": ui,
+        "temporal_address": f"127.0.0.1:{temporal}",
+        "ui_url": f"http://127.0.0.1:{ui}",
+        "paper_custodian_port": custodian,
+        "custodian_url": f"http://127.0.0.1:{custodian}",
+        "ibkr_lease_seconds": min(settings.ibkr_lease_seconds, 2.0),
+    }
+    if settings.paper:
+        decided |= {"paper_ibkr_port": paper_ib, "ibkr_host": "127.0.0.1", "ibkr_port": paper_ib}
+    return settings.model_copy(update=decided)
+
+
+async def _start_children(
+    stack: contextlib.AsyncExitStack, settings: Settings, folder: DataFolder
+) -> dict[str, Child]:
+    """Start the Temporal server and the paper venues; make the gateway, to be started later. Stopped in reverse."""
+    try:
+        binary = find_binary(settings)
+    except NoTemporalBinary as missing:
+        raise CannotStart(str(missing)) from missing
+    temporal = server_command(
+        binary, settings, folder.path / "temporal.db", settings.temporal_port, settings.ui_port
+    )
+    python = [sys.executable, "-m", "oms.cli.main"]
+    commands = {
+        "temporal": temporal,
+        "paper": [*python, "paper"],
+        "gateway-ibkr": [*python, "gateway", "ibkr"],
+    }
+    environment = {**os.environ, **environment_of(settings)}
+    children: dict[str, Child] = {}
+    for name, command in commands.items():
+        children[name] = Child(
+            name,
+            command,
+            environment,
+            folder.logs / f"{name}.log",
+            lambda: remember(folder.children_file, list(children.values())),
+        )
+    for name, child in children.items():
+        stack.push_async_callback(child.stop, _CHILD_PATIENCE)
+        if name != "gateway-ibkr":
+            await child.start()
+    return children
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The settings as OMS_* variables, for a child process."""
+    values = settings.model_dump(mode="json")
+    return {
+        f"{PREFIX}{name.upper()}": json.dumps(v) if isinstance(v, bool) else str(v)
+        for name, v in values.items()
+    }
+
+
+@asynccontextmanager
+async def _order_worker(client: Client, store: Store, settings: Settings) -> AsyncIterator[None]:
+    """The order worker; if it dies the whole stack must, or orders would stand still behind a healthy API."""
+    worker = build_order_worker(client, store, settings)
+    running = asyncio.create_task(worker.run())
+    owner = asyncio.current_task()
+
+    def died(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None and owner is not None:
+            LOG.error("worker.died", error=repr(task.exception()))
+            owner.cancel()
+
+    running.add_done_callback(died)
+    try:
+        yield
+    finally:
+        await worker.shutdown()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def _connected(settings: Settings) -> Client | None:
+    try:
+        return await connect(settings)
+    except Unreachable:
+        return None
+
+
+async def _in_sync(store: Store, since_ns: int) -> bool | None:
+    reports = await asyncio.to_thread(store.gateways.all)
+    return any(r.gate_open and r.updated_ns >= since_ns for r in reports) or None
+
+
+async def _until(what: str, ready: Callable[[], Awaitable[T | None]]) -> T:
+    """Ask `ready` until it gives something. Raises CannotStart when that takes longer than START_PATIENCE."""
+    deadline = time.monotonic() + START_PATIENCE
+    while time.monotonic() < deadline:
+        if (found := await ready()) is not None:
+            return found
+        await asyncio.sleep(0.05)
+    raise CannotStart(f"{what} did not come up within {START_PATIENCE:g} s; see the logs folder")
