@@ -31,9 +31,9 @@ def _root(
 
 
 def _rooms() -> list[Callable[[typer.Typer], None]]:
-    from oms.cli import administration, running
+    from oms.cli import administration, benchmarking, running
 
-    return [running.add_commands, administration.add_commands]
+    return [running.add_commands, administration.add_commands, benchmarking.add_commands]
 
 
 def main() -> None:

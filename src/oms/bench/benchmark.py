@@ -1,0 +1,218 @@
+"""`oms bench`: the order book on the real stack, each figure beside bare Temporal in the same run."""
+
+import asyncio
+import os
+import platform
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+import httpx
+import psutil
+from temporalio.worker import Worker
+
+from oms import __version__
+from oms.bench.baseline import QUEUE, BareLifecycle, BareUpdates, bare_activity, bare_local_activity
+from oms.bench.measuring import Latencies, Row, latencies, rate
+from oms.domain.identifiers import workflow_id
+from oms.domain.reference import InstrumentTerms
+from oms.domain.terms import State
+from oms.workers.stack import Stack
+
+_PATIENCE = 120.0
+_FILL_SAMPLES = 40
+
+
+class Bench:
+    """One running stack, measured. `orders` straight-through orders, `concurrency` at a time."""
+
+    def __init__(self, stack: Stack, orders: int, concurrency: int, tell: Callable[[str], None]) -> None:
+        self.stack = stack
+        self.orders = orders
+        self.concurrency = concurrency
+        self.tell = tell
+        terms = InstrumentTerms(symbol="AAPL", primary_exchange="NASDAQ")
+        self.instrument_id = stack.store.reference.put_instrument(terms, f"INS-{uuid4()}").instrument_id
+
+    async def report(self) -> list[Row]:
+        """Every measurement, in order."""
+        limits = httpx.Limits(max_connections=self.concurrency + 10)
+        async with (
+            self._bare_worker(),
+            httpx.AsyncClient(
+                base_url=self.stack.api, timeout=_PATIENCE, limits=limits, trust_env=False
+            ) as http,
+        ):
+            self.http = http
+            rows = [*await self.lifecycles(), *await self.commands(), await self.fill_to_visible()]
+            rows += [await self.listing(), *await self.memory()]
+        return rows
+
+    # -- whole lifecycles ----------------------------------------------------------------------------
+
+    async def lifecycles(self) -> list[Row]:
+        """Bare, then orders, then bare again: the machine may not have been the same all the while."""
+        warm = max(20, self.orders // 10)
+        await rate(warm, self.concurrency, self._bare_lifecycle)
+        await rate(warm, self.concurrency, self._straight_through)
+        self.tell(f"{self.orders} bare workflows, {self.concurrency} at a time")
+        before = await rate(self.orders, self.concurrency, self._bare_lifecycle)
+        self.tell(f"{self.orders} straight-through orders over HTTP, {self.concurrency} at a time")
+        ours = await rate(self.orders, self.concurrency, self._straight_through)
+        self.tell(f"{self.orders} bare workflows again")
+        bare = (before + await rate(self.orders, self.concurrency, self._bare_lifecycle)) / 2
+        order_id = await self._straight_through(0)
+        history = await self.stack.client.get_workflow_handle(workflow_id(order_id)).fetch_history()
+        size = sum(event.ByteSize() for event in history.events)
+        events = len(history.events)
+        return [
+            Row(
+                f"straight-through lifecycles, {self.concurrency} at a time",
+                f"{ours:.1f} orders/s",
+                f"{bare:.1f} /s",
+                f"{ours / bare:.2f}",
+                "at least 0.5",
+                ours / bare >= 0.5,
+            ),
+            Row(
+                "history of a straight-through order",
+                f"{events} events",
+                target="at most 60",
+                met=events <= 60,
+            ),
+            Row("bytes of that history", f"{size / 1000:.1f} kB", target="at most 40 kB", met=size <= 40_000),
+        ]
+
+    async def _bare_lifecycle(self, _number: int) -> None:
+        handle = await self.stack.client.start_workflow(
+            BareLifecycle.run, "x", id=f"bare/{uuid4()}", task_queue=QUEUE, request_eager_start=True
+        )
+        await handle.signal(BareLifecycle.poke)
+        await handle.signal(BareLifecycle.poke)
+        await handle.result()
+
+    async def _straight_through(self, _number: int) -> str:
+        order_id = await self._create("straight_through")
+        handle = self.stack.client.get_workflow_handle(workflow_id(order_id), result_type=str)
+        state = await asyncio.wait_for(handle.result(), _PATIENCE)
+        if state != State.RECONCILED:
+            raise RuntimeError(f"{order_id} ended {state}")
+        return order_id
+
+    async def _create(self, automation: str, **terms: str) -> str:
+        body = {
+            "portfolio_id": "PORT-001",
+            "instrument_id": self.instrument_id,
+            "direction": "Buy",
+            "ordered_quantity": "10",
+            "order_type": "Market",
+            "time_in_force": "Day",
+            "automation": automation,
+        } | terms
+        answer = await self.http.post("/v1/orders", json=body, headers=self._key("pm"))
+        answer.raise_for_status()
+        return str(answer.json()["order_id"])
+
+    def _key(self, role: str) -> dict[str, str]:
+        return {"X-API-Key": self.stack.keys[role]}
+
+    # -- commands ------------------------------------------------------------------------------------
+
+    async def commands(self) -> list[Row]:
+        """A booking change over HTTP, in the journal before it is answered, beside a bare update."""
+        count = 200
+        order_id = await self._create("manual")
+        handle = await self.stack.client.start_workflow(
+            BareUpdates.run, id=f"bare/{uuid4()}", task_queue=QUEUE
+        )
+        self.tell(f"{count} commands over HTTP and {count} bare updates, by turns")
+
+        async def ours(number: int) -> None:
+            body = {"metadata": {"n": number}}
+            (
+                await self.http.patch(f"/v1/orders/{order_id}", json=body, headers=self._key("pm"))
+            ).raise_for_status()
+
+        async def bare(_number: int) -> None:
+            await handle.execute_update(BareUpdates.touch, "x")
+
+        await latencies(20, ours)
+        await latencies(20, bare)
+        http: list[float] = []
+        update: list[float] = []
+        for _ in range(10):
+            update += (await latencies(count // 10, bare)).milliseconds
+            http += (await latencies(count // 10, ours)).milliseconds
+        await handle.signal(BareUpdates.end)
+        mine, theirs = Latencies(tuple(sorted(http))), Latencies(tuple(sorted(update)))
+        ratio = mine.at(50) / theirs.at(50)
+        return [
+            Row(
+                "command over HTTP, recorded (p50 / p95 / p99)",
+                mine.text,
+                theirs.text,
+                f"{ratio:.2f}",
+                "at most 5",
+                ratio <= 5,
+            )
+        ]
+
+    # -- what people see -----------------------------------------------------------------------------
+
+    async def fill_to_visible(self) -> Row:
+        """From the venue's own time of a fill to the order showing it over HTTP."""
+        seconds = []
+        for _ in range(_FILL_SAMPLES):
+            order_id = await self._create("straight_through")
+            while True:
+                order = (await self.http.get(f"/v1/orders/{order_id}", headers=self._key("viewer"))).json()
+                if Decimal(order["executed_quantity"]) > 0:
+                    break
+            seen_ns = time.time_ns()
+            fills = (await self.http.get(f"/v1/orders/{order_id}/fills", headers=self._key("viewer"))).json()
+            seconds.append((seen_ns - fills["items"][0]["ts_init_ns"]) / 1e9)
+        return Row("fill received to visible over HTTP (p50 / p95 / p99)", Latencies.of(seconds).text)
+
+    async def listing(self) -> Row:
+        """ListOrders with two filters over whatever this run has put into the store."""
+
+        async def one(_number: int) -> None:
+            query = {"portfolio_id": "PORT-001", "state": "RECONCILED"}
+            (await self.http.get("/v1/orders", params=query, headers=self._key("viewer"))).raise_for_status()
+
+        known = sum(self.stack.store.orders.states().values())
+        return Row(
+            f"list, two filters, {known} orders, page of 100 (p50 / p95 / p99)",
+            (await latencies(30, one)).text,
+        )
+
+    async def memory(self) -> list[Row]:
+        """What an open order that waits costs the worker, and how many Temporal actions a whole one takes."""
+        process = psutil.Process(os.getpid())
+        before = process.memory_info().rss
+        count = 200
+        await rate(count, self.concurrency, lambda _: self._create("manual"))
+        grown = (process.memory_info().rss - before) / count / 1000
+        return [Row("worker memory for one open order", f"{grown:.0f} kB")]
+
+    @asynccontextmanager
+    async def _bare_worker(self) -> AsyncIterator[None]:
+        worker = Worker(
+            self.stack.client,
+            task_queue=QUEUE,
+            workflows=[BareLifecycle, BareUpdates],
+            activities=[bare_activity, bare_local_activity],
+            max_concurrent_workflow_tasks=self.stack.settings.max_workflow_tasks,
+            graceful_shutdown_timeout=timedelta(seconds=1),
+        )
+        async with worker:
+            yield
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    cores = os.cpu_count()
+    return f"{platform.processor() or platform.machine()}, {cores} cores, Python {platform.python_version()}, oms {__version__}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"

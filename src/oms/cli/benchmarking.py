@@ -1,0 +1,63 @@
+"""`oms bench`."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from oms.bench.measuring import Row
+from oms.cli.leaving import run_and_leave
+from oms.cli.running import settings_from
+from oms.workers.settings import Settings, SettlementClock
+
+UNPACED = 2000
+"""Messages a second to the paper gateway while measuring: the figures are the order book's, not IB's limit."""
+
+
+def bench(
+    orders: Annotated[int, typer.Option(help="Straight-through orders to run.", min=1)] = 300,
+    concurrency: Annotated[int, typer.Option(help="How many at a time.", min=1)] = 50,
+) -> None:
+    """Measure the order book on the real stack, beside bare Temporal in the same run."""
+    with tempfile.TemporaryDirectory(prefix="oms-bench-") as folder:
+        settings = settings_from(
+            data_dir=Path(folder),
+            port=0,
+            temporal_port=0,
+            ui_port=0,
+            settlement_clock=SettlementClock.FAST,
+            fast_settlement_seconds=0.0,
+            ibkr_messages_per_second=UNPACED,
+        )
+        run_and_leave(_measure(settings, orders, concurrency))
+
+
+async def _measure(settings: Settings, orders: int, concurrency: int) -> int:
+    from oms.bench.benchmark import Bench, machine
+    from oms.workers.logs import configure_logging
+    from oms.workers.stack import embedded_stack
+
+    (settings.data_dir / "logs").mkdir(parents=True, exist_ok=True)
+    configure_logging(settings, "bench", settings.data_dir / "logs" / "oms.log")
+    console = Console()
+    async with embedded_stack(settings) as stack:
+        rows = await Bench(stack, orders, concurrency, lambda text: console.print(f"[dim]{text}")).report()
+    console.print(_table(rows, machine()))
+    return 0 if all(row.met is not False for row in rows) else 1
+
+
+def _table(rows: list[Row], machine: str) -> Table:
+    table = Table(
+        "What", "Measured", "Bare Temporal", "Ratio", "Target", "", title="oms bench", caption=machine
+    )
+    for row in rows:
+        verdict = "" if row.met is None else "[green]met" if row.met else "[red]missed"
+        table.add_row(row.what, row.measured, row.baseline, row.ratio, row.target, verdict)
+    return table
+
+
+def add_commands(application: typer.Typer) -> None:
+    application.command()(bench)

@@ -1,0 +1,40 @@
+"""The order book's memory: the journal, its projections and everything else that outlives a process."""
+
+from oms.store.errors import BadCursor, JournalConflict, JournalGap, StoreError, Taken
+from oms.store.gateways import GatewayReport
+from oms.store.idempotency import IdempotencyRecord
+from oms.store.inbox import InboxMessage, InboxRow, InboxStatus, ParkedRow
+from oms.store.intents import Intent, IntentState
+from oms.store.journal import StreamedEvent
+from oms.store.keys import KeyRecord
+from oms.store.orders import Fill, ListedException, OrderFilter
+from oms.store.page import Page
+from oms.store.positions import Position
+from oms.store.rebuild import RebuildReport, rebuild
+from oms.store.store import Store
+
+__all__ = [
+    "BadCursor",
+    "Fill",
+    "GatewayReport",
+    "IdempotencyRecord",
+    "InboxMessage",
+    "InboxRow",
+    "InboxStatus",
+    "Intent",
+    "IntentState",
+    "JournalConflict",
+    "JournalGap",
+    "KeyRecord",
+    "ListedException",
+    "OrderFilter",
+    "Page",
+    "ParkedRow",
+    "Position",
+    "RebuildReport",
+    "Store",
+    "StoreError",
+    "StreamedEvent",
+    "Taken",
+    "rebuild",
+]

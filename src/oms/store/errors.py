@@ -1,0 +1,21 @@
+"""What the store refuses. Each says what was found beside what was given."""
+
+
+class StoreError(Exception):
+    """The base of every refusal of the store."""
+
+
+class JournalConflict(StoreError):
+    """A different event is already recorded at this place in the order's journal."""
+
+
+class JournalGap(StoreError):
+    """The batch does not follow on what is recorded: an event in between is missing."""
+
+
+class Taken(StoreError):
+    """An id or a name that must be unique already stands for something else."""
+
+
+class BadCursor(ValueError):
+    """A page cursor that this program did not hand out."""

@@ -1,0 +1,171 @@
+"""A gateway's write-ahead record of each wire order: written before the wire call, found again after a crash."""
+
+import time
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, case, select, update
+from sqlalchemy.exc import IntegrityError
+
+from oms.domain.model import Open
+from oms.domain.venues import PlacementTicket
+from oms.store import tables
+from oms.store.columns import storable
+from oms.store.database import Database
+from oms.store.errors import StoreError, Taken
+
+
+class IntentState(StrEnum):
+    """SENDING: the wire call may have happened. WITHDRAWN: canceled before it was ever sent."""
+
+    SENDING = "SENDING"
+    ACKNOWLEDGED = "ACKNOWLEDGED"
+    IN_DOUBT = "IN_DOUBT"
+    DONE = "DONE"
+    WITHDRAWN = "WITHDRAWN"
+
+
+class Intent(Open):
+    """One order at the broker. Times in nanoseconds since the epoch."""
+
+    placement_id: str
+    order_id: str
+    gateway: str
+    client_id: int
+    broker_order_id: int
+    order_ref: str
+    account: str
+    state: IntentState
+    perm_ids: tuple[int, ...] = ()
+    ticket: PlacementTicket
+    created_ns: int
+    updated_ns: int
+    detail: str | None = None
+
+
+class Intents:
+    """The intents of all gateways."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._insert = database.insert_new(tables.intents, "placement_id")
+        self._perm_id = database.insert_new(tables.intent_perm_ids)
+        self._next = _next_id(database)
+
+    def open(self, intent: Intent) -> tuple[Intent, bool]:
+        """The placement's intent and whether this call wrote it. Of many at once exactly one gets True.
+
+        Raises Taken when the broker order id stands for another placement of the same session.
+        """
+        row = {**intent.model_dump(exclude={"perm_ids", "ticket"}), "ticket": intent.ticket.model_dump_json()}
+        row |= {"state": intent.state.value, "detail": storable(intent.detail)}
+        try:
+            with self._database.write() as connection:
+                is_new = connection.execute(self._insert, row).rowcount == 1
+                if is_new:
+                    self._learn(connection, intent.placement_id, intent.perm_ids)
+                found = _find(connection, tables.intents.c.placement_id == intent.placement_id)
+        except IntegrityError as error:
+            raise Taken(f"Broker order id {intent.broker_order_id} stands for another placement.") from error
+        return found[0], is_new
+
+    def get(self, placement_id: str) -> Intent | None:
+        return self._one(tables.intents.c.placement_id == placement_id)
+
+    def by_ref(self, order_ref: str) -> Intent | None:
+        """The intent that went out under this reference of ours."""
+        return self._one(tables.intents.c.order_ref == order_ref)
+
+    def by_broker_id(self, client_id: int, broker_order_id: int, gateway: str | None = None) -> Intent | None:
+        """The latest intent with this id of the client's session, at `gateway` or at any."""
+        intents = tables.intents.c
+        condition = (intents.client_id == client_id) & (intents.broker_order_id == broker_order_id)
+        return self._one(condition if gateway is None else condition & (intents.gateway == gateway))
+
+    def by_perm_id(self, perm_id: int) -> Intent | None:
+        """The latest intent that the broker knows by this permanent id."""
+        perm_ids = tables.intent_perm_ids.c
+        holders = select(perm_ids.placement_id).where(perm_ids.perm_id == perm_id)
+        return self._one(tables.intents.c.placement_id.in_(holders))
+
+    def update(
+        self,
+        placement_id: str,
+        *,
+        state: IntentState | None = None,
+        perm_ids: tuple[int, ...] | None = None,
+        detail: str | None = None,
+    ) -> Intent:
+        """The intent with what is given changed; `perm_ids` are added to the known ones, never taken away.
+
+        Twice is once. Raises StoreError for a placement without an intent.
+        """
+        changes: dict[str, Any] = {"updated_ns": time.time_ns()}
+        changes |= {} if state is None else {"state": state.value}
+        changes |= {} if detail is None else {"detail": storable(detail)}
+        is_it = tables.intents.c.placement_id == placement_id
+        with self._database.write() as connection:
+            if connection.execute(update(tables.intents).where(is_it).values(changes)).rowcount == 0:
+                raise StoreError(f"{placement_id} has no intent.")
+            self._learn(connection, placement_id, perm_ids or ())
+            return _find(connection, is_it)[0]
+
+    def in_state(self, client_id: int, *states: IntentState, gateway: str | None = None) -> list[Intent]:
+        """The client's intents in any of `states`, oldest first."""
+        intents = tables.intents.c
+        condition = (intents.client_id == client_id) & intents.state.in_([state.value for state in states])
+        with self._database.read() as connection:
+            return _find(
+                connection, condition if gateway is None else condition & (intents.gateway == gateway)
+            )
+
+    def next_broker_order_id(self, gateway_key: str, at_least: int) -> int:
+        """A broker order id that was never handed out under `gateway_key`: higher than all, and `at_least` so high."""
+        with self._database.write() as connection:
+            given: int = connection.execute(
+                self._next, {"gateway_key": gateway_key, "last": at_least}
+            ).scalar_one()
+        return given
+
+    def _one(self, condition: ColumnElement[bool]) -> Intent | None:
+        with self._database.read() as connection:
+            found = _find(connection, condition)
+        return found[-1] if found else None
+
+    def _learn(self, connection: Connection, placement_id: str, perm_ids: tuple[int, ...]) -> None:
+        known = tables.intent_perm_ids.c
+        count = len(connection.execute(select(known.perm_id).where(known.placement_id == placement_id)).all())
+        rows = [
+            {"placement_id": placement_id, "perm_id": perm_id, "ordinal": ordinal}
+            for ordinal, perm_id in enumerate(perm_ids, start=count)
+        ]
+        if rows:
+            connection.execute(self._perm_id, rows)
+
+
+def _next_id(database: Database) -> Any:
+    statement = database.insert(tables.broker_order_ids)
+    last, wanted = tables.broker_order_ids.c.last, statement.excluded.last
+    return statement.on_conflict_do_update(
+        index_elements=["gateway_key"], set_={"last": case((wanted > last, wanted), else_=last + 1)}
+    ).returning(last)
+
+
+def _find(connection: Connection, condition: ColumnElement[bool]) -> list[Intent]:
+    """The intents that fit, oldest first, with their permanent ids in the order they were learned."""
+    intents, perm_ids = tables.intents.c, tables.intent_perm_ids.c
+    rows = connection.execute(select(tables.intents).where(condition).order_by(intents.created_ns)).all()
+    learned: dict[str, list[int]] = {row.placement_id: [] for row in rows}
+    query = select(perm_ids.placement_id, perm_ids.perm_id).where(perm_ids.placement_id.in_(list(learned)))
+    for placement_id, perm_id in connection.execute(query.order_by(perm_ids.ordinal)) if rows else ():
+        learned[placement_id].append(perm_id)
+    return [
+        Intent.model_validate(
+            {
+                **row._asdict(),
+                "ticket": PlacementTicket.model_validate_json(row.ticket),
+                "perm_ids": tuple(learned[row.placement_id]),
+            }
+        )
+        for row in rows
+    ]

@@ -1,0 +1,1 @@
+"""The revisions of the schema. They run by themselves (`Store.migrate`); none needs a person."""

@@ -1,0 +1,166 @@
+"""Fold every order from its journal and hold the result against the projections; replace them if so asked."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Table, select, union
+
+from oms.domain.apply import fold
+from oms.domain.events import Event
+from oms.domain.order import Order
+from oms.store import tables
+from oms.store.database import Database
+from oms.store.projection import Values, whole
+from oms.store.store import Store
+from oms.store.writing import ProjectionWriter
+
+MAX_DIFFERENCES = 1000
+"""So many differences are kept in a report; all are counted."""
+_CHUNK = 200
+_PROJECTED = (tables.orders, tables.fills, tables.placements, tables.allocations, tables.order_exceptions)
+_Rows = Mapping[Table, Sequence[Values]]
+_NOTHING: _Rows = dict.fromkeys(_PROJECTED, ())
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A projected row that is not what the journal says. `what`: missing, unexpected, or the columns that differ."""
+
+    order_id: str
+    table: str
+    row: str
+    what: str
+
+
+@dataclass
+class RebuildReport:
+    """`orders` were folded from `events`; the projection of `differing` was not theirs, `written` were replaced."""
+
+    orders: int = 0
+    events: int = 0
+    differing: int = 0
+    written: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every projection is what its journal says."""
+        return self.differing == 0
+
+
+def rebuild(store: Store, *, write: bool) -> RebuildReport:
+    """Fold each order's journal and compare. With `write`, an order that differs is replaced in one transaction.
+
+    Orders may be recorded to while this runs: each is compared as one snapshot shows it and replaced as its
+    locked row allows, so nothing moves back. A projected order without a journal differs, and is removed with
+    `write`. Running twice writes nothing the second time. Raises ValueError where a journal does not fold.
+    """
+    database = store.database
+    writer = ProjectionWriter(database)
+    report = RebuildReport()
+    for order_ids in _chunks(database):
+        with database.snapshot() as connection:
+            journals = _journals(connection, order_ids)
+            stored = _stored(connection, order_ids)
+        for order_id in order_ids:
+            events = journals[order_id]
+            differences = _differences(order_id, events, stored[order_id])
+            report.orders += 1
+            report.events += len(events)
+            report.differing += bool(differences)
+            report.differences.extend(differences[: MAX_DIFFERENCES - len(report.differences)])
+            if differences and write:
+                _replace(database, writer, order_id, events)
+                report.written += 1
+    return report
+
+
+def _replace(database: Database, writer: ProjectionWriter, order_id: str, events: Sequence[Event]) -> None:
+    """Write the projection anew, of the journal as it is once nobody else can record to the order."""
+    with database.write() as connection:
+        if events:
+            writer.order(connection, whole(fold(None, events)))
+        else:
+            writer.lock(connection, order_id)
+        if recorded := _journals(connection, [order_id])[order_id]:
+            writer.replace(connection, whole(fold(None, recorded)))
+        else:
+            writer.forget(connection, order_id)
+
+
+def _chunks(database: Database) -> Iterator[list[str]]:
+    """The ids of all orders that are recorded or projected, in chunks."""
+    journal, orders = tables.journal.c, tables.orders.c
+    last = ""
+    while True:
+        recorded = select(journal.order_id).where(journal.seq == 1, journal.order_id > last)
+        projected = select(orders.order_id).where(orders.order_id > last)
+        ids = [
+            select(query.order_by(query.selected_columns.order_id).limit(_CHUNK).subquery())
+            for query in (recorded, projected)
+        ]
+        with database.read() as connection:
+            chunk = list(connection.scalars(union(*ids).order_by("order_id").limit(_CHUNK)))
+        if not chunk:
+            return
+        last = chunk[-1]
+        yield chunk
+
+
+def _journals(connection: Connection, order_ids: Sequence[str]) -> dict[str, list[Event]]:
+    journal = tables.journal.c
+    query = select(journal.order_id, journal.body).where(journal.order_id.in_(order_ids))
+    events: dict[str, list[Event]] = defaultdict(list)
+    for order_id, body in connection.execute(query.order_by(journal.order_id, journal.seq)):
+        events[order_id].append(Event.model_validate_json(body))
+    return events
+
+
+def _stored(connection: Connection, order_ids: Sequence[str]) -> dict[str, dict[Table, list[Values]]]:
+    rows: dict[str, dict[Table, list[Values]]] = defaultdict(lambda: {table: [] for table in _PROJECTED})
+    for table in _PROJECTED:
+        for row in connection.execute(select(table).where(table.c.order_id.in_(order_ids))).mappings():
+            rows[row["order_id"]][table].append(dict(row))
+    return rows
+
+
+def _expected(order: Order) -> _Rows:
+    projection = whole(order)
+    return {
+        tables.orders: [projection.order],
+        tables.fills: projection.fills,
+        tables.placements: projection.placements,
+        tables.allocations: projection.allocations,
+        tables.order_exceptions: projection.exceptions,
+    }
+
+
+def _differences(order_id: str, events: Sequence[Event], stored: _Rows) -> list[Difference]:
+    expected = _expected(fold(None, events)) if events else _NOTHING
+    differences: list[Difference] = []
+    for table in _PROJECTED:
+        wanted, found = _by_key(table, expected[table]), _by_key(table, stored[table])
+        differences += [
+            Difference(order_id, table.name, "|".join(key), what)
+            for key in sorted(wanted.keys() | found.keys())
+            if (what := _what_differs(wanted.get(key), found.get(key)))
+        ]
+    return differences
+
+
+def _by_key(table: Table, rows: Sequence[Values]) -> dict[tuple[str, ...], Values]:
+    return {tuple(str(row[column.name]) for column in table.primary_key): row for row in rows}
+
+
+def _what_differs(wanted: Values | None, found: Values | None) -> str | None:
+    if wanted is None or found is None:
+        return "unexpected" if wanted is None else "missing"
+    columns = [name for name, value in wanted.items() if not _is_equal(name, value, found[name])]
+    return ", ".join(columns) or None
+
+
+def _is_equal(name: str, wanted: Any, found: Any) -> bool:
+    return bool(json.loads(wanted) == json.loads(found) if name == "body" else wanted == found)

@@ -1,0 +1,58 @@
+"""The one way into the database: a facade with a room for each kind of thing."""
+
+from decimal import Decimal
+
+from oms.store import positions
+from oms.store.database import Database
+from oms.store.gateways import Gateways, Leases
+from oms.store.idempotency import Idempotency
+from oms.store.inbox import Inbox
+from oms.store.intents import Intents
+from oms.store.journal import Journal
+from oms.store.keys import Keys
+from oms.store.migrating import migrate, reason_not_usable
+from oms.store.orders import Orders
+from oms.store.positions import Position
+from oms.store.reference import Reference
+from oms.store.rules import Rules
+
+
+class Store:
+    """The order book's database: `sqlite:////path/oms.db` or `postgresql://user:password@host/name`.
+
+    Calls block; call from threads, of any number. Nothing is opened before the first call. Raises ValueError
+    for a URL of another database, sqlalchemy.exc.OperationalError from any call while the database is away.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.database = Database(url)
+        self.journal = Journal(self.database)
+        self.orders = Orders(self.database)
+        self.reference = Reference(self.database)
+        self.rules = Rules(self.database)
+        self.keys = Keys(self.database)
+        self.idempotency = Idempotency(self.database)
+        self.inbox = Inbox(self.database)
+        self.intents = Intents(self.database)
+        self.gateways = Gateways(self.database)
+        self.leases = Leases(self.database)
+
+    def migrate(self) -> None:
+        """Bring the schema up to date, from nothing or from any earlier revision. Twice is once."""
+        migrate(self.database)
+
+    def check(self) -> str | None:
+        """Why the database is not usable, in a sentence, or None where it is."""
+        return reason_not_usable(self.database)
+
+    def positions(self, portfolio_id: str | None = None, account_id: str | None = None) -> list[Position]:
+        """What is held, derived from fills: of one portfolio or all, in one account or all."""
+        return positions.positions(self.database, portfolio_id, account_id)
+
+    def holdings(self, portfolio_id: str, exclude_order_id: str | None = None) -> dict[str, Decimal]:
+        """The portfolio's signed quantity by instrument, without one order's part if so asked. Fast."""
+        return positions.holdings(self.database, portfolio_id, exclude_order_id)
+
+    def close(self) -> None:
+        """Close every connection. Closing twice is closing once."""
+        self.database.close()
