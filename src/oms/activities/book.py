@@ -1,11 +1,9 @@
 """The order book's own record."""
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
-from oms.domain.order import JournalBatch
-from oms.store import Store
-from oms.store.errors import JournalConflict
+from oms.domain.order import JournalBatch, Recording
+from oms.store import JournalAhead, JournalConflict, Store
 
 
 class BookActivities:
@@ -15,13 +13,15 @@ class BookActivities:
         self._store = store
 
     @activity.defn(name="record")
-    def record(self, batch: JournalBatch) -> int:
-        """Write a batch of events and the projected order in one transaction; answer the stream position.
+    def record(self, batch: JournalBatch) -> Recording:
+        """Write a batch of events and the projected order in one transaction.
 
-        Twice: events already written are left alone, so the second call changes nothing. A different event
-        under a number already written means two histories of one order: that is never retried.
+        Twice: events already written are left alone, so the second call changes nothing. Where the journal
+        holds other events from there on, or goes on after the batch, nothing is written and they are the answer.
         """
         try:
-            return self._store.journal.record(batch.order, batch.events)
-        except JournalConflict as conflict:
-            raise ApplicationError(str(conflict), type="JournalConflict", non_retryable=True) from conflict
+            self._store.journal.record(batch.order, batch.events)
+        except (JournalConflict, JournalAhead):
+            events = self._store.journal.of_order(batch.order.order_id, after=batch.events[0].seq - 1)
+            return Recording(instead=tuple(events))
+        return Recording()

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from oms.domain import events as ev
+from oms.domain.commands import ECONOMIC, OrderChanges
 from oms.domain.executions import Commission, Execution, Ledger
 from oms.domain.lifecycle import WORKING
 from oms.domain.numbers import subtract
 from oms.domain.order import (
-    VENUE_FINAL,
     Allocation,
     ComplianceCheck,
     OpenException,
@@ -20,6 +20,7 @@ from oms.domain.order import (
 from oms.domain.terms import ComplianceStatus, PlacementStatus, SettlementStatus, State
 
 Changes = dict[str, Any]
+Fold = Callable[[Order, Any, ev.Event], Changes]
 
 
 def instant(ns: int) -> datetime:
@@ -74,15 +75,11 @@ def _created(event: ev.Event) -> Order:
     )
 
 
-_FOLDS: dict[type, Callable[[Order, Any, ev.Event], Changes]] = {}
+_FOLDS: dict[type, Fold] = {}
 
 
-def _folds(
-    kind: type,
-) -> Callable[[Callable[[Order, Any, ev.Event], Changes]], Callable[[Order, Any, ev.Event], Changes]]:
-    def register(
-        function: Callable[[Order, Any, ev.Event], Changes],
-    ) -> Callable[[Order, Any, ev.Event], Changes]:
+def _folds(kind: type) -> Callable[[Fold], Fold]:
+    def register(function: Fold) -> Fold:
         _FOLDS[kind] = function
         return function
 
@@ -101,9 +98,12 @@ _moves_to(ev.OrderReconciled, State.RECONCILED)
 
 
 @_folds(ev.OrderUpdated)
-def _updated(order: Order, happening: ev.OrderUpdated, _: ev.Event) -> Changes:
-    typed = Order.model_validate({**order.model_dump(), **happening.changes})
-    changed: Changes = {name: getattr(typed, name) for name in happening.changes}
+def _updated(order: Order, happening: ev.OrderUpdated, event: ev.Event) -> Changes:
+    changed: Changes = OrderChanges.model_validate(happening.changes).given()
+    if "metadata" in changed:
+        changed["metadata"] = changed["metadata"] or {}
+    if ECONOMIC & changed.keys():
+        changed["terms_version"] = event.seq
     if happening.state is not order.state:
         changed["state"] = happening.state
         changed["pre_trade"] = ComplianceCheck()
@@ -114,14 +114,14 @@ def _check(order: Order, gate: str, state: State, **update: Any) -> Changes:
     return {"state": state, gate: getattr(order, gate).model_copy(update=update)}
 
 
-def _requested(gate: str, state: State) -> Callable[[Order, Any, ev.Event], Changes]:
+def _requested(gate: str, state: State) -> Fold:
     def fold_request(_order: Order, _happening: Any, event: ev.Event) -> Changes:
         return {"state": state, gate: ComplianceCheck(status=ComplianceStatus.PENDING, version=event.seq)}
 
     return fold_request
 
 
-def _passed(gate: str, state: State) -> Callable[[Order, Any, ev.Event], Changes]:
+def _passed(gate: str, state: State) -> Fold:
     def fold_pass(order: Order, happening: Any, _: ev.Event) -> Changes:
         warnings = tuple(result.violation() for result in happening.results if not result.passed)
         return _check(
@@ -131,7 +131,7 @@ def _passed(gate: str, state: State) -> Callable[[Order, Any, ev.Event], Changes
     return fold_pass
 
 
-def _failed(gate: str, state: State) -> Callable[[Order, Any, ev.Event], Changes]:
+def _failed(gate: str, state: State) -> Fold:
     def fold_fail(order: Order, happening: Any, _: ev.Event) -> Changes:
         return _check(
             order,
@@ -145,7 +145,7 @@ def _failed(gate: str, state: State) -> Callable[[Order, Any, ev.Event], Changes
     return fold_fail
 
 
-def _overridden(gate: str, state: State) -> Callable[[Order, Any, ev.Event], Changes]:
+def _overridden(gate: str, state: State) -> Fold:
     def fold_override(order: Order, happening: Any, event: ev.Event) -> Changes:
         override = Override(
             override_id=happening.override_id,
@@ -191,7 +191,8 @@ def _placement_created(order: Order, happening: ev.PlacementCreated, event: ev.E
     terms = happening.model_dump(exclude={"kind"})
     placement = Placement(**terms, created_at=at, since=at)
     state = order.state if order.state in WORKING else State.ROUTED
-    return {"placements": (*order.placements, placement), "state": state}
+    placements = (*order.placements, placement)
+    return {"placements": placements, "state": state, "cancel_requested": False, "close_requested": False}
 
 
 @_folds(ev.PlacementCancelRequested)
@@ -210,18 +211,24 @@ def _placement_cancel_refused(order: Order, happening: ev.PlacementCancelRefused
         reason=happening.reason,
         at=instant(event.ts_init_ns),
     )
-    return {**placed, "cancel_requested": False, "close_requested": False}
+    reason = None if order.cancel_requested else order.reason
+    return {**placed, "cancel_requested": False, "close_requested": False, "reason": reason}
 
 
 @_folds(ev.PlacementReportedByVenue)
 def _placement_reported(order: Order, happening: ev.PlacementReportedByVenue, event: ev.Event) -> Changes:
     placement = order.placement(happening.placement_id)
     kept = placement.reason if placement else None
+    by_hand = (
+        placement is not None and placement.resolved_by_hand and placement.venue_status is happening.status
+    )
     return _place(
         order,
         happening.placement_id,
         venue_status=happening.status,
         venue_filled=happening.filled_quantity,
+        venue_filled_as_of_ns=happening.filled_as_of_ns,
+        resolved_by_hand=by_hand,
         venue_order_ids=happening.venue_order_ids,
         reason=happening.reason or kept,
         at=instant(event.ts_init_ns),
@@ -234,27 +241,28 @@ def _placement_resolved(order: Order, happening: ev.PlacementResolved, event: ev
         order,
         happening.placement_id,
         venue_status=happening.status,
+        resolved_by_hand=True,
         reason=happening.reason,
         at=instant(event.ts_init_ns),
     )
 
 
 def _with_ledger(order: Order, ledger: Ledger, placement_id: str, event: ev.Event) -> Changes:
-    filled = ledger.of(placement_id)
+    """Whatever the venue did with an execution proves that it has the placement."""
     placement = order.placement(placement_id)
-    live = placement.venue_status if placement else PlacementStatus.WORKING
-    if live not in VENUE_FINAL and live is not PlacementStatus.HELD and filled.quantity:
-        live = PlacementStatus.WORKING
-    placed = _place(
-        order,
-        placement_id,
-        executed_quantity=filled.quantity,
-        average_price=filled.average_price,
-        venue_status=live,
-        at=instant(event.ts_init_ns),
-    )
+    ended = placement is not None and placement.has_ended
+    filled = ledger.of(placement_id)
+    update: Changes = {"executed_quantity": filled.quantity, "average_price": filled.average_price}
+    if not ended:
+        update["venue_status"] = PlacementStatus.WORKING
+    if not isinstance(event.happening, ev.FillBooked):
+        update["amended_ns"] = event.ts_init_ns
+    placed = _place(order, placement_id, **update, at=instant(event.ts_init_ns))
     state = working_state(order, ledger) if order.state in WORKING else order.state
-    return {**placed, "ledger": ledger, "state": state}
+    changes: Changes = {**placed, "ledger": ledger, "state": state}
+    if order.state is State.PENDING_POST_TRADE_COMPLIANCE:
+        changes["post_trade"] = order.post_trade.model_copy(update={"version": event.seq})
+    return changes
 
 
 def working_state(order: Order, ledger: Ledger) -> State:
@@ -333,28 +341,22 @@ def _allocation_updated(order: Order, happening: ev.AllocationUpdated, _: ev.Eve
     }
 
 
+def _terms(happening: ev.Happening) -> Changes:
+    return {name: getattr(happening, name) for name in type(happening).model_fields if name != "kind"}
+
+
 def _settlement(order: Order, **update: Any) -> Changes:
     return {"settlement": order.settlement.model_copy(update=update)}
 
 
 @_folds(ev.SettlementScheduled)
 def _settlement_scheduled(order: Order, happening: ev.SettlementScheduled, _: ev.Event) -> Changes:
-    return _settlement(
-        order,
-        status=SettlementStatus.SCHEDULED,
-        trade_date=happening.trade_date,
-        settlement_date=happening.settlement_date,
-        settles_at=happening.settles_at,
-        reasons=happening.reasons,
-    )
+    return _settlement(order, status=SettlementStatus.SCHEDULED, **_terms(happening))
 
 
 @_folds(ev.SettlementInstructed)
 def _settlement_instructed(order: Order, happening: ev.SettlementInstructed, _: ev.Event) -> Changes:
-    terms = {
-        name: getattr(happening, name) for name in ev.SettlementInstructed.model_fields if name != "kind"
-    }
-    return _settlement(order, status=SettlementStatus.INSTRUCTED, **terms)
+    return _settlement(order, status=SettlementStatus.INSTRUCTED, **_terms(happening))
 
 
 @_folds(ev.SettlementReportedByCustodian)
@@ -366,6 +368,11 @@ def _settlement_reported(order: Order, happening: ev.SettlementReportedByCustodi
 @_folds(ev.StatementCompared)
 def _statement_compared(order: Order, _happening: ev.StatementCompared, _: ev.Event) -> Changes:
     return _settlement(order, compared=True)
+
+
+@_folds(ev.FactParked)
+def _fact_parked(order: Order, happening: ev.FactParked, _: ev.Event) -> Changes:
+    return {"parked": (*order.parked, happening.digest)}
 
 
 @_folds(ev.OrderRejected)

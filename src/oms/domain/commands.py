@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, Field, JsonValue, field_validator, model_val
 
 from oms.domain.identifiers import Name
 from oms.domain.model import Model
-from oms.domain.numbers import Price, Quantity
+from oms.domain.numbers import Holding, Price, Quantity
 from oms.domain.terms import (
     Automation,
     ComplianceMode,
@@ -20,6 +20,7 @@ from oms.domain.terms import (
 )
 
 Reason = Annotated[str, Field(min_length=1, max_length=1000)]
+MAX_VIOLATIONS = 200
 Metadata = Annotated[dict[Name, JsonValue], Field(max_length=50)]
 
 
@@ -59,13 +60,13 @@ class Violation(Model):
 class RuleResult(Model):
     """What one rule said, kept with the verdict whether it passed or not."""
 
-    rule_id: str
-    rule_name: str
+    rule_id: Name
+    rule_name: Name
     rule_type: str
     rule_version: int
     severity: Severity
     passed: bool
-    description: str
+    description: Reason
     limit: str | None = None
     used: str | None = None
     proposed: str | None = None
@@ -167,7 +168,7 @@ class PassPreTradeCompliance(Model):
 
 class FailPreTradeCompliance(Model):
     kind: Literal["fail_pre_trade_compliance"] = "fail_pre_trade_compliance"
-    violations: Annotated[tuple[Violation, ...], Field(min_length=1, max_length=200)]
+    violations: Annotated[tuple[Violation, ...], Field(min_length=1, max_length=MAX_VIOLATIONS)]
     order_version: int | None = None
     results: tuple[RuleResult, ...] = ()
 
@@ -191,7 +192,7 @@ class PassPostTradeCompliance(Model):
 
 class FailPostTradeCompliance(Model):
     kind: Literal["fail_post_trade_compliance"] = "fail_post_trade_compliance"
-    violations: Annotated[tuple[Violation, ...], Field(min_length=1, max_length=200)]
+    violations: Annotated[tuple[Violation, ...], Field(min_length=1, max_length=MAX_VIOLATIONS)]
     order_version: int | None = None
     results: tuple[RuleResult, ...] = ()
 
@@ -257,9 +258,11 @@ class CreateAllocation(Model):
 
 
 class UpdateAllocation(Model):
+    """A new quantity; zero where busts have left the account nothing."""
+
     kind: Literal["update_allocation"] = "update_allocation"
     allocation_id: Name
-    quantity: Quantity
+    quantity: Holding
 
 
 class SendToOperations(Model):
@@ -324,10 +327,11 @@ Command = Annotated[
 
 
 class Instruction(Model):
-    """A command on its way to one order: who asks, when they asked, and under which request."""
+    """A command on its way to one order: who asks, when they asked, under which request and which id of its own."""
 
     command: Command
     actor: Actor
     ts_event_ns: int
     correlation_id: str | None = None
     expected_version: int | None = None
+    command_id: str | None = None

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from oms.domain.commands import (
+    MAX_VIOLATIONS,
     FailPostTradeCompliance,
     FailPreTradeCompliance,
     PassPostTradeCompliance,
@@ -20,7 +21,7 @@ from oms.domain.commands import (
 from oms.domain.errors import Code, Refused
 from oms.domain.identifiers import Name
 from oms.domain.model import Model, Open
-from oms.domain.numbers import Amount, Price, Quantity, add, multiply, plain, ratio
+from oms.domain.numbers import Amount, Exact, Quantity, add, multiply, plain, ratio
 from oms.domain.order import Order
 from oms.domain.reference import Instrument
 from oms.domain.terms import Severity
@@ -57,9 +58,9 @@ PARAMETERS: dict[str, type[Model]] = {
 class Rule(Open):
     """One rule at one version. `target_accounts` names portfolios or accounts; empty means all."""
 
-    rule_id: str
+    rule_id: Name
     rule_type: str
-    name: str
+    name: Name
     severity: Severity = Severity.HARD
     parameters: dict[str, Any]
     target_accounts: tuple[str, ...] = ()
@@ -76,9 +77,9 @@ class Proposal(Open):
     """
 
     instrument: Instrument
-    signed_quantity: Amount
-    price: Price | None
-    position: Amount
+    signed_quantity: Exact
+    price: Exact | None
+    position: Exact
     net_asset_value: Amount
 
 
@@ -101,8 +102,8 @@ def check_parameters(rule_type: str, parameters: Mapping[str, Any]) -> Model:
 
 
 def evaluate(rules: Sequence[Rule], proposal: Proposal) -> tuple[RuleResult, ...]:
-    """What each rule says of `proposal`, in the order given."""
-    return tuple(_evaluate(rule, proposal) for rule in rules)
+    """What each active rule says of `proposal`, in the order given."""
+    return tuple(_evaluate(rule, proposal) for rule in rules if rule.active)
 
 
 class _Said(Open):
@@ -114,8 +115,12 @@ class _Said(Open):
 
 
 def _evaluate(rule: Rule, proposal: Proposal) -> RuleResult:
-    parameters = check_parameters(rule.rule_type, rule.parameters)
-    said = _CHECKS[type(parameters)](parameters, proposal)
+    try:
+        parameters = check_parameters(rule.rule_type, rule.parameters)
+    except Refused as unreadable:
+        said = _Said(passed=False, description=f"the rule cannot be read: {unreadable.message}"[:1000])
+    else:
+        said = _CHECKS[type(parameters)](parameters, proposal)
     return RuleResult(
         rule_id=rule.rule_id,
         rule_name=rule.name,
@@ -161,10 +166,11 @@ def _concentration(rule: ConcentrationLimit, proposal: Proposal) -> _Said:
         return _Said(passed=False, description="the portfolio has no net asset value", limit=limit)
     held = ratio(_value(abs(proposal.position), proposal), proposal.net_asset_value)
     after_quantity = add(proposal.position, proposal.signed_quantity)
-    after = ratio(_value(abs(after_quantity), proposal), proposal.net_asset_value)
+    value = _value(abs(after_quantity), proposal)
+    after = ratio(value, proposal.net_asset_value)
     shrinks = abs(after_quantity) < abs(proposal.position)
     return _Said(
-        passed=after <= rule.max_pct or shrinks,
+        passed=value <= multiply(rule.max_pct, proposal.net_asset_value) or shrinks,
         description=f"{proposal.instrument.symbol} would be {plain(after)} of net asset value, the limit is {limit}",
         limit=limit,
         used=plain(held),
@@ -198,7 +204,7 @@ def pre_trade_command(verdict: Verdict) -> PassPreTradeCompliance | FailPreTrade
     """The verdict as the command that any compliance plugin would give."""
     if verdict.violations:
         return FailPreTradeCompliance(
-            violations=tuple(r.violation() for r in verdict.violations),
+            violations=tuple(r.violation() for r in verdict.violations[:MAX_VIOLATIONS]),
             order_version=verdict.order_version,
             results=verdict.results,
         )
@@ -209,7 +215,7 @@ def post_trade_command(verdict: Verdict) -> PassPostTradeCompliance | FailPostTr
     """The verdict as the command that any compliance plugin would give."""
     if verdict.violations:
         return FailPostTradeCompliance(
-            violations=tuple(r.violation() for r in verdict.violations),
+            violations=tuple(r.violation() for r in verdict.violations[:MAX_VIOLATIONS]),
             order_version=verdict.order_version,
             results=verdict.results,
         )

@@ -2,7 +2,7 @@
 
 from oms.domain import events as ev
 from oms.domain.drafting import Draft
-from oms.domain.lifecycle import TERMINAL, WORKING
+from oms.domain.lifecycle import WORKING
 from oms.domain.order import Placement
 from oms.domain.settlement import differences
 from oms.domain.terms import ExceptionCode, PlacementStatus, SettlementStatus, State
@@ -43,10 +43,12 @@ def _venue_is_done(draft: Draft) -> None:
     if order.cancel_requested:
         draft.system(ev.OrderCanceled(reason=order.reason or "canceled on request"))
         return
+    if any(placement.venue_filled > 0 for placement in order.placements):
+        return  # a venue counts fills that busts took back: a person decides
     last = order.placements[-1]
     if last.status is PlacementStatus.EXPIRED:
         draft.system(ev.OrderCanceled(reason=EXPIRED))
-    elif order.is_straight_through:
+    elif order.is_straight_through and not last.cancel_requested:
         draft.system(ev.OrderRejected(reason=_venue_reason(last)))
 
 
@@ -75,7 +77,7 @@ def _compare_statement(draft: Draft) -> None:
 
 
 def _clear_placement_exceptions(draft: Draft) -> None:
-    if draft.state in TERMINAL:
+    if draft.state not in WORKING:
         draft.resolve_exceptions(ExceptionCode.PLACEMENT_REJECTED, f"the order is {draft.state}")
     if draft.order.settlement.status is SettlementStatus.SETTLED:
         draft.resolve_exceptions(ExceptionCode.SETTLEMENT_FAILED, "the custodian has settled")

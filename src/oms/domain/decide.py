@@ -1,23 +1,35 @@
-"""Deciding: an order and a command give events, or a refusal. All rules for commands live here and in lifecycle.py."""
+"""Deciding: an order and a command give events, or a refusal.
+
+The gates (who, from which state) are in lifecycle.py; the rules of commands at the venues are in placements.py, those
+of allocations in allocations.py; everything else is here.
+"""
 
 from collections.abc import Callable
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
+
+from pydantic import ValidationError
 
 from oms.domain import commands as cmd
 from oms.domain import events as ev
+from oms.domain.allocations import create_allocation, require_full_allocation, update_allocation
 from oms.domain.apply import fold
 from oms.domain.consequences import conclude
 from oms.domain.drafting import Draft, nanoseconds
 from oms.domain.errors import Code, Refused
-from oms.domain.lifecycle import ECONOMICS_OPEN, GATES, may_create
+from oms.domain.lifecycle import ECONOMIC_UPDATE, ECONOMICS_OPEN, GATES, Gate, may_create
 from oms.domain.model import Model
-from oms.domain.numbers import add, plain, subtract, total
-from oms.domain.order import ComplianceCheck, Order, Placement
+from oms.domain.order import ComplianceCheck, Order
+from oms.domain.placements import (
+    cancel_order,
+    cancel_placement,
+    cancel_what_works,
+    close_order,
+    create_placement,
+    resolve_placement,
+)
 from oms.domain.reference import Instrument
-from oms.domain.terms import ExceptionCode, OrderType, PlacementStatus, Role, State, TimeInForce, Venue
-from oms.domain.venues import unsupported
+from oms.domain.terms import ExceptionCode, Role, SettlementStatus, State
 
 
 class Opening(Model):
@@ -66,7 +78,7 @@ def decide(order: Order, instruction: cmd.Instruction, now: datetime) -> list[ev
     role, then the version the caller saw, then the command's own rules.
     """
     command = instruction.command
-    role = GATES[command.kind].role_for(instruction.actor, order.state)
+    role = _gate(command).role_for(instruction.actor, order.state)
     if instruction.expected_version not in (None, order.version):
         raise Refused(
             Code.VERSION_CONFLICT,
@@ -76,28 +88,16 @@ def decide(order: Order, instruction: cmd.Instruction, now: datetime) -> list[ev
         )
     draft = Draft(order, now, ev.Stamp(key=instruction.actor.key, role=role), instruction.correlation_id)
     draft.source_ns = instruction.ts_event_ns
+    draft.command_id = instruction.command_id
     _RULES[type(command)](draft, command)
     conclude(draft)
     return draft.events
 
 
-_RULES: dict[type, Callable[[Draft, Any], None]] = {}
-
-
-def _rule(kind: type) -> Callable[[Callable[[Draft, Any], None]], Callable[[Draft, Any], None]]:
-    def register(function: Callable[[Draft, Any], None]) -> Callable[[Draft, Any], None]:
-        _RULES[kind] = function
-        return function
-
-    return register
-
-
-def _simple(kind: type, happening: ev.Happening) -> None:
-    _RULES[kind] = lambda draft, _command: draft.add(happening)
-
-
-_simple(cmd.RequestPreTradeCompliance, ev.PreTradeComplianceRequested())
-_simple(cmd.SendToTrader, ev.SentToTrader())
+def _gate(command: cmd.Command) -> Gate:
+    if isinstance(command, cmd.UpdateOrder) and cmd.ECONOMIC & command.changes.model_fields_set:
+        return ECONOMIC_UPDATE
+    return GATES[command.kind]
 
 
 def _in_the_future(expires_at: datetime | None, now: datetime) -> None:
@@ -110,54 +110,44 @@ def _in_the_future(expires_at: datetime | None, now: datetime) -> None:
         )
 
 
-@_rule(cmd.UpdateOrder)
 def _update(draft: Draft, command: cmd.UpdateOrder) -> None:
     order, changes = draft.order, command.changes.given()
     economic = sorted(cmd.ECONOMIC & changes.keys())
     state = order.state
+    if economic and state not in ECONOMICS_OPEN:
+        raise Refused(
+            Code.FIELD_LOCKED,
+            f"{', '.join(economic)} cannot change in {state}; they lock once pre-trade compliance has passed.",
+            fields=economic,
+            state=state,
+            allowed=sorted(ECONOMICS_OPEN),
+        )
     if economic:
-        if draft.stamp.role is not Role.PM:
-            raise Refused(
-                Code.NOT_AUTHORIZED,
-                f"{', '.join(economic)} may be changed by pm only; key {draft.stamp.key!r} acts as {draft.stamp.role}.",
-                fields=economic,
-                roles=[Role.PM],
-            )
-        if state not in ECONOMICS_OPEN:
-            raise Refused(
-                Code.FIELD_LOCKED,
-                f"{', '.join(economic)} cannot change in {state}; they lock once pre-trade compliance has passed.",
-                fields=economic,
-                state=state,
-                allowed=sorted(ECONOMICS_OPEN),
-            )
-        _check_terms(order, changes, draft)
-        state = State.CREATED if state is State.PENDING_PRE_TRADE_COMPLIANCE else state
-    draft.add(
-        ev.OrderUpdated(changes=command.changes.model_dump(mode="json", include=set(changes)), state=state)
-    )
+        _check_terms(order, changes, draft.now)
+    news = {name for name, value in changes.items() if (value or None) != (getattr(order, name) or None)}
+    if news & cmd.ECONOMIC and state is State.PENDING_PRE_TRADE_COMPLIANCE:
+        state = State.CREATED
+    if news:
+        draft.add(ev.OrderUpdated(changes=command.changes.model_dump(mode="json", include=news), state=state))
 
 
-def _check_terms(order: Order, changes: dict[str, Any], draft: Draft) -> None:
+def _check_terms(order: Order, changes: dict[str, Any], now: datetime) -> None:
     """The order's terms with `changes` must be terms that could have been created."""
     merged = {name: changes.get(name, getattr(order, name)) for name in cmd.ECONOMIC}
-    if merged["ordered_quantity"] is None or merged["time_in_force"] is None:
-        missing = "ordered_quantity" if merged["ordered_quantity"] is None else "time_in_force"
-        raise Refused(Code.VALIDATION_FAILED, f"{missing} cannot be cleared.", field=missing)
+    for name in ("ordered_quantity", "time_in_force"):
+        if merged[name] is None:
+            raise Refused(Code.VALIDATION_FAILED, f"{name} cannot be cleared.", field=name)
     try:
         cmd.CreateOrder.model_validate({**order.request.model_dump(), **merged})
-    except ValueError as error:
-        text = str(error).splitlines()[-2].strip() if len(str(error).splitlines()) > 1 else str(error)
-        raise Refused(
-            Code.INVALID_ORDER_TYPE, text.split(" [type=")[0], order_type=order.order_type
-        ) from error
-    if "expires_at" in changes and changes["expires_at"] is not None:
-        now = draft.now
-        _in_the_future(changes["expires_at"], now)
+    except ValidationError as error:
+        text = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise Refused(Code.INVALID_ORDER_TYPE, f"{text}.", order_type=order.order_type) from error
+    _in_the_future(changes.get("expires_at"), now)
 
 
-def _check_version(check: ComplianceCheck, version: int | None) -> None:
-    if version is not None and version != check.version:
+def _check_version(order: Order, check: ComplianceCheck, version: int | None) -> None:
+    """A verdict holds for any version since the request: what it checks has not changed since then."""
+    if version is not None and not check.version <= version <= order.version:
         raise Refused(
             Code.STALE_VERDICT,
             f"The verdict checked version {version}; the check that waits is for version {check.version}.",
@@ -177,21 +167,31 @@ def _four_eyes(draft: Draft, approver_id: str) -> None:
         )
 
 
-@_rule(cmd.PassPreTradeCompliance)
+def _request_pre(draft: Draft, _command: cmd.RequestPreTradeCompliance) -> None:
+    draft.add(ev.PreTradeComplianceRequested())
+
+
 def _pass_pre(draft: Draft, command: cmd.PassPreTradeCompliance) -> None:
-    _check_version(draft.order.pre_trade, command.order_version)
+    _check_version(draft.order, draft.order.pre_trade, command.order_version)
     draft.add(ev.PreTradeCompliancePassed(results=command.results))
 
 
-@_rule(cmd.FailPreTradeCompliance)
 def _fail_pre(draft: Draft, command: cmd.FailPreTradeCompliance) -> None:
-    _check_version(draft.order.pre_trade, command.order_version)
+    _check_version(draft.order, draft.order.pre_trade, command.order_version)
     draft.add(ev.PreTradeComplianceFailed(violations=command.violations, results=command.results))
 
 
-@_rule(cmd.OverridePreTradeCompliance)
 def _override_pre(draft: Draft, command: cmd.OverridePreTradeCompliance) -> None:
+    order = draft.order
     _four_eyes(draft, command.approver_id)
+    if order.terms_version > order.pre_trade.version:
+        raise Refused(
+            Code.STALE_VERDICT,
+            f"The check failed at version {order.pre_trade.version}, the terms changed at version "
+            f"{order.terms_version}; request compliance again.",
+            order_version=order.terms_version,
+            checked_version=order.pre_trade.version,
+        )
     draft.add(
         ev.PreTradeComplianceOverridden(
             override_id=command.override_id, reason=command.reason, approver_id=command.approver_id
@@ -199,25 +199,25 @@ def _override_pre(draft: Draft, command: cmd.OverridePreTradeCompliance) -> None
     )
 
 
-@_rule(cmd.RequestPostTradeCompliance)
+def _send_to_trader(draft: Draft, _command: cmd.SendToTrader) -> None:
+    draft.add(ev.SentToTrader())
+
+
 def _request_post(draft: Draft, _command: cmd.RequestPostTradeCompliance) -> None:
-    _fully_allocated(draft.order)
+    require_full_allocation(draft.order)
     draft.add(ev.PostTradeComplianceRequested())
 
 
-@_rule(cmd.PassPostTradeCompliance)
 def _pass_post(draft: Draft, command: cmd.PassPostTradeCompliance) -> None:
-    _check_version(draft.order.post_trade, command.order_version)
+    _check_version(draft.order, draft.order.post_trade, command.order_version)
     draft.add(ev.PostTradeCompliancePassed(results=command.results))
 
 
-@_rule(cmd.FailPostTradeCompliance)
 def _fail_post(draft: Draft, command: cmd.FailPostTradeCompliance) -> None:
-    _check_version(draft.order.post_trade, command.order_version)
+    _check_version(draft.order, draft.order.post_trade, command.order_version)
     draft.add(ev.PostTradeComplianceFailed(violations=command.violations, results=command.results))
 
 
-@_rule(cmd.OverridePostTradeCompliance)
 def _override_post(draft: Draft, command: cmd.OverridePostTradeCompliance) -> None:
     _four_eyes(draft, command.approver_id)
     draft.add(
@@ -227,209 +227,6 @@ def _override_post(draft: Draft, command: cmd.OverridePostTradeCompliance) -> No
     )
 
 
-@_rule(cmd.CreatePlacement)
-def _create_placement(draft: Draft, command: cmd.CreatePlacement) -> None:
-    order = draft.order
-    if order.placement(command.placement_id) is not None:
-        return
-    created = _placement_terms(order, command)
-    reason = unsupported(created.venue, order.instrument, created.order_type, created.time_in_force)
-    if reason is not None:
-        raise Refused(
-            Code.UNSUPPORTED_BY_VENUE,
-            f"{reason}; nothing was sent.",
-            venue=created.venue,
-            order_type=created.order_type,
-            time_in_force=created.time_in_force,
-        )
-    _fits_the_order(order, created)
-    draft.resolve_exceptions(ExceptionCode.PLACEMENT_REJECTED, f"placed again as {command.placement_id}")
-    draft.add(created)
-
-
-def _placement_terms(order: Order, command: cmd.CreatePlacement) -> ev.PlacementCreated:
-    """The placement's terms: its own, else the order's. Raises Refused: INVALID_VENUE, INVALID_ORDER_TYPE, ..."""
-    if command.venue not in set(Venue):
-        raise Refused(
-            Code.INVALID_VENUE,
-            f"{command.venue!r} is not a venue; there are {', '.join(Venue)}.",
-            venue=command.venue,
-            allowed=list(Venue),
-        )
-    order_type = command.order_type or order.order_type
-    limit_price = command.limit_price or (order.limit_price if order_type.needs_limit_price else None)
-    stop_price = command.stop_price or (order.stop_price if order_type.needs_stop_price else None)
-    try:
-        cmd.check_prices(order_type, limit_price, stop_price)
-    except ValueError as error:
-        raise Refused(Code.INVALID_ORDER_TYPE, f"{error}.", order_type=order_type) from error
-    account = command.account or (order.route.account if order.route else None)
-    if account is None:
-        raise Refused(
-            Code.INVALID_ACCOUNT, f"The placement names no account at {command.venue}.", venue=command.venue
-        )
-    time_in_force = command.time_in_force or order.time_in_force
-    return ev.PlacementCreated(
-        placement_id=command.placement_id,
-        venue=command.venue,
-        account=account,
-        quantity=command.quantity,
-        order_type=order_type,
-        limit_price=limit_price,
-        stop_price=stop_price,
-        time_in_force=time_in_force,
-        expires_at=order.expires_at if time_in_force is TimeInForce.GTD else None,
-        strategy=command.strategy,
-        params=command.params,
-    )
-
-
-def _fits_the_order(order: Order, created: ev.PlacementCreated) -> None:
-    committed = add(order.working_quantity, order.executed_quantity)
-    if add(committed, created.quantity) > order.ordered_quantity:
-        raise Refused(
-            Code.PLACEMENT_EXCEEDS_ORDER,
-            f"{plain(order.working_quantity)} working and {plain(order.executed_quantity)} executed leave "
-            f"{plain(max(Decimal(0), subtract(order.ordered_quantity, committed)))} of {plain(order.ordered_quantity)};"
-            f" {plain(created.quantity)} was asked.",
-            ordered=plain(order.ordered_quantity),
-            working=plain(order.working_quantity),
-            executed=plain(order.executed_quantity),
-            requested=plain(created.quantity),
-        )
-    limit = order.limit_price
-    if limit is None:
-        return
-    offered = created.limit_price
-    worse = offered is None or (offered > limit if order.direction.sign > 0 else offered < limit)
-    if worse:
-        raise Refused(
-            Code.VALIDATION_FAILED,
-            f"The order's limit is {plain(limit)}; a placement may not be worse than that.",
-            field="limit_price",
-            limit=plain(limit),
-            actual=plain(offered) if offered is not None else OrderType.MARKET,
-        )
-
-
-def _placement(order: Order, placement_id: str) -> Placement:
-    placement = order.placement(placement_id)
-    if placement is None:
-        raise Refused(
-            Code.PLACEMENT_NOT_FOUND, f"The order has no placement {placement_id}.", placement_id=placement_id
-        )
-    return placement
-
-
-@_rule(cmd.CancelPlacement)
-def _cancel_placement(draft: Draft, command: cmd.CancelPlacement) -> None:
-    placement = _placement(draft.order, command.placement_id)
-    if placement.status is PlacementStatus.CANCELED:
-        raise Refused(
-            Code.ALREADY_CANCELED,
-            f"{placement.placement_id} is canceled already.",
-            placement_id=placement.placement_id,
-        )
-    if placement.is_over:
-        raise Refused(
-            Code.INVALID_STATE,
-            f"{placement.placement_id} is {placement.status}; nothing of it works any more.",
-            state=placement.status,
-            allowed=[PlacementStatus.WORKING, PlacementStatus.PARTIALLY_FILLED],
-        )
-    if not placement.cancel_requested:
-        draft.add(ev.PlacementCancelRequested(placement_id=placement.placement_id))
-
-
-@_rule(cmd.ResolvePlacement)
-def _resolve_placement(draft: Draft, command: cmd.ResolvePlacement) -> None:
-    placement = _placement(draft.order, command.placement_id)
-    if placement.venue_status is not PlacementStatus.IN_DOUBT:
-        raise Refused(
-            Code.INVALID_STATE,
-            f"{placement.placement_id} is {placement.status}; only a placement in doubt is resolved by hand.",
-            state=placement.status,
-            allowed=[PlacementStatus.IN_DOUBT],
-        )
-    draft.add(
-        ev.PlacementResolved(
-            placement_id=placement.placement_id, status=command.status, reason=command.reason
-        )
-    )
-
-
-def _cancel_live(draft: Draft) -> None:
-    for placement in draft.order.live_placements:
-        if not placement.cancel_requested:
-            draft.add(ev.PlacementCancelRequested(placement_id=placement.placement_id))
-
-
-@_rule(cmd.CancelOrder)
-def _cancel(draft: Draft, command: cmd.CancelOrder) -> None:
-    if draft.order.state is not State.ROUTED:
-        draft.add(ev.OrderCanceled(reason=command.reason or "canceled on request"))
-        return
-    if not draft.order.cancel_requested:
-        draft.add(ev.OrderCancelRequested(reason=command.reason))
-    _cancel_live(draft)
-
-
-@_rule(cmd.CloseOrder)
-def _close(draft: Draft, _command: cmd.CloseOrder) -> None:
-    if not draft.order.close_requested:
-        draft.add(ev.OrderCloseRequested())
-    _cancel_live(draft)
-
-
-def _fully_allocated(order: Order) -> None:
-    if order.allocated_quantity != order.executed_quantity:
-        _allocation_mismatch(order, order.allocated_quantity)
-
-
-def _allocation_mismatch(order: Order, allocated: Decimal) -> None:
-    raise Refused(
-        Code.ALLOCATION_MISMATCH,
-        f"{plain(allocated)} allocated, {plain(order.executed_quantity)} executed.",
-        allocated=plain(allocated),
-        executed=plain(order.executed_quantity),
-    )
-
-
-@_rule(cmd.CreateAllocation)
-def _create_allocation(draft: Draft, command: cmd.CreateAllocation) -> None:
-    order = draft.order
-    if order.allocation(command.allocation_id) is not None:
-        return
-    allocated = add(order.allocated_quantity, command.quantity)
-    if allocated > order.executed_quantity:
-        _allocation_mismatch(order, allocated)
-    draft.add(
-        ev.AllocationCreated(
-            allocation_id=command.allocation_id,
-            account_id=command.account_id,
-            portfolio_id=command.portfolio_id,
-            quantity=command.quantity,
-        )
-    )
-
-
-@_rule(cmd.UpdateAllocation)
-def _update_allocation(draft: Draft, command: cmd.UpdateAllocation) -> None:
-    order = draft.order
-    if order.allocation(command.allocation_id) is None:
-        raise Refused(
-            Code.ALLOCATION_NOT_FOUND,
-            f"The order has no allocation {command.allocation_id}.",
-            allocation_id=command.allocation_id,
-        )
-    others = total(a.quantity for a in order.allocations if a.allocation_id != command.allocation_id)
-    allocated = add(others, command.quantity)
-    if allocated > order.executed_quantity:
-        _allocation_mismatch(order, allocated)
-    draft.add(ev.AllocationUpdated(allocation_id=command.allocation_id, quantity=command.quantity))
-
-
-@_rule(cmd.SendToOperations)
 def _send_to_operations(draft: Draft, command: cmd.SendToOperations) -> None:
     order = draft.order
     if not order.allocations and order.executed_quantity > 0:
@@ -441,22 +238,28 @@ def _send_to_operations(draft: Draft, command: cmd.SendToOperations) -> None:
                 quantity=order.executed_quantity,
             )
         )
-    _fully_allocated(draft.order)
+    require_full_allocation(draft.order)
     draft.add(ev.SentToOperations())
 
 
-@_rule(cmd.ConfirmOrder)
 def _confirm(draft: Draft, _command: cmd.ConfirmOrder) -> None:
-    _fully_allocated(draft.order)
+    require_full_allocation(draft.order)
     draft.add(ev.OrderConfirmed())
 
 
-@_rule(cmd.SettleOrder)
 def _settle(draft: Draft, command: cmd.SettleOrder) -> None:
+    status = draft.order.settlement.status
+    if draft.stamp.role is Role.SYSTEM and status is not SettlementStatus.SETTLED:
+        raise Refused(
+            Code.INVALID_STATE,
+            f"The settlement is {status}; without the custodian's word only a person settles.",
+            state=draft.state,
+            settlement=status,
+        )
+    require_full_allocation(draft.order)
     draft.add(ev.OrderSettled(reason=command.reason))
 
 
-@_rule(cmd.ReconcileOrder)
 def _reconcile(draft: Draft, command: cmd.ReconcileOrder) -> None:
     breaks = [e.detail for e in draft.order.exceptions if e.code is ExceptionCode.BREAK_OPEN]
     if breaks:
@@ -465,15 +268,21 @@ def _reconcile(draft: Draft, command: cmd.ReconcileOrder) -> None:
             f"{len(breaks)} break(s) must be resolved first: {'; '.join(breaks)}.",
             breaks=breaks,
         )
+    if draft.stamp.role is Role.SYSTEM and not draft.order.settlement.compared:
+        raise Refused(
+            Code.INVALID_STATE,
+            "No statement has been compared; without one only a person reconciles.",
+            state=draft.state,
+        )
+    require_full_allocation(draft.order)
     draft.add(ev.OrderReconciled(reason=command.reason))
 
 
-@_rule(cmd.RejectOrder)
 def _reject(draft: Draft, command: cmd.RejectOrder) -> None:
+    cancel_what_works(draft)
     draft.add(ev.OrderRejected(reason=command.reason))
 
 
-@_rule(cmd.ResolveException)
 def _resolve_exception(draft: Draft, command: cmd.ResolveException) -> None:
     matching = [
         e for e in draft.order.exceptions if e.code is command.code and command.subject in (None, e.subject)
@@ -494,3 +303,30 @@ def _resolve_exception(draft: Draft, command: cmd.ResolveException) -> None:
         )
     for exception in matching:
         draft.add(ev.ExceptionResolved(code=exception.code, subject=exception.subject, reason=command.reason))
+
+
+_RULES: dict[type, Callable[[Draft, Any], None]] = {
+    cmd.UpdateOrder: _update,
+    cmd.RequestPreTradeCompliance: _request_pre,
+    cmd.PassPreTradeCompliance: _pass_pre,
+    cmd.FailPreTradeCompliance: _fail_pre,
+    cmd.OverridePreTradeCompliance: _override_pre,
+    cmd.RequestPostTradeCompliance: _request_post,
+    cmd.PassPostTradeCompliance: _pass_post,
+    cmd.FailPostTradeCompliance: _fail_post,
+    cmd.OverridePostTradeCompliance: _override_post,
+    cmd.SendToTrader: _send_to_trader,
+    cmd.CreatePlacement: create_placement,
+    cmd.CancelPlacement: cancel_placement,
+    cmd.ResolvePlacement: resolve_placement,
+    cmd.CancelOrder: cancel_order,
+    cmd.CloseOrder: close_order,
+    cmd.CreateAllocation: create_allocation,
+    cmd.UpdateAllocation: update_allocation,
+    cmd.SendToOperations: _send_to_operations,
+    cmd.ConfirmOrder: _confirm,
+    cmd.SettleOrder: _settle,
+    cmd.ReconcileOrder: _reconcile,
+    cmd.RejectOrder: _reject,
+    cmd.ResolveException: _resolve_exception,
+}

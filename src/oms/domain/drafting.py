@@ -36,6 +36,7 @@ class Draft:
         self.events: list[Event] = []
         self.stamp = stamp
         self.correlation_id = correlation_id
+        self.command_id: str | None = None
         self.now = now
         self.now_ns = nanoseconds(now)
         self.source_ns = self.now_ns
@@ -51,6 +52,7 @@ class Draft:
             ts_event_ns=source_ns,
             ts_init_ns=max(self.now_ns, source_ns),
             correlation_id=self.correlation_id,
+            command_id=self.command_id,
             state=self.order.state,
         )
         self.order = apply(self.order, event)

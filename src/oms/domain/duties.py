@@ -87,7 +87,7 @@ def _step(order: Order) -> list[Duty]:
         return []
     if kind == "reconcile" and not order.settlement.compared:
         return []
-    if kind in ("send_to_operations", "request_post_trade_compliance", "confirm") and _is_misallocated(order):
+    if _is_misallocated(order):
         return []
     if kind == "create_placement" and _impossible_route(order):
         kind = "reject"
@@ -124,24 +124,31 @@ def _verdict(order: Order) -> list[Duty]:
 
 def _at_venues(order: Order) -> list[Duty]:
     return [
-        Duty(kind=kind, subject=placement.placement_id)
+        Duty(kind=kind, subject=placement.placement_id, due=_executions_due(placement))
         for placement in order.live_placements
         if (kind := _owed_at_venue(placement)) is not None
     ]
 
 
 def _owed_at_venue(placement: Placement) -> DutyKind | None:
-    if placement.venue_status is PlacementStatus.IN_DOUBT:
+    if placement.venue_status is PlacementStatus.IN_DOUBT or placement.has_ended:
         return DutyKind.ASK_VENUE
     if placement.cancel_requested:
         return DutyKind.CANCEL_AT_VENUE
     return DutyKind.PLACE if placement.venue_status is PlacementStatus.PENDING else None
 
 
+def _executions_due(placement: Placement) -> datetime | None:
+    """When a placement that has ended is asked for the executions it claims and that have not come."""
+    return placement.since + ASK_AGAIN if placement.has_ended else None
+
+
 def _settlement(order: Order) -> list[Duty]:
     """From CONFIRMED on: a date, an instruction, the custodian's word at the date."""
     settlement = order.settlement
     if order.state not in (State.CONFIRMED, State.SETTLED) or settlement.status is SettlementStatus.SETTLED:
+        return []
+    if settlement.instruction_id is None and order.executed_quantity <= 0:
         return []
     if settlement.status is SettlementStatus.NOT_DUE:
         return [Duty(kind=DutyKind.SET_SETTLEMENT_DATE, due=_commissions_due(order))]
@@ -230,7 +237,9 @@ def _waiting_on_duty(order: Order, duty: Duty) -> Waiting:
         return Waiting(on="custodian", what=f"settlement of {duty.subject}", until=duty.due)
     if duty.kind in (DutyKind.PLACE, DutyKind.CANCEL_AT_VENUE, DutyKind.ASK_VENUE):
         placement = order.placement(duty.subject)
-        return Waiting(on="venue", what=f"{placement.venue if placement else 'the venue'}: {duty.kind}")
+        venue = placement.venue if placement else "the venue"
+        what = "executions that it claims" if duty.due is not None else duty.kind
+        return Waiting(on="venue", what=f"{venue}: {what}", until=duty.due)
     if duty.due is not None:
         return Waiting(on="venue", what="commission reports", until=duty.due)
     step = duty.subject if duty.kind is DutyKind.TAKE_STEP else duty.kind

@@ -1,6 +1,7 @@
 """What happened to an order. The journal keeps these for ever, so a kind may gain optional fields and never lose one."""
 
 from datetime import date, datetime
+from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -8,7 +9,7 @@ from pydantic import Field
 from oms.domain.commands import CreateOrder, RuleResult, Violation
 from oms.domain.facts import CustodianStatement
 from oms.domain.model import Open
-from oms.domain.numbers import Amount, Holding, Price, Quantity
+from oms.domain.numbers import Amount, Exact, Holding, Price, Quantity
 from oms.domain.reference import Instrument
 from oms.domain.terms import ExceptionCode, OrderType, PlacementStatus, Role, State, TimeInForce
 
@@ -101,7 +102,7 @@ class PlacementCancelRefused(Open):
 
 
 class PlacementReportedByVenue(Open):
-    """The venue's status of a placement changed. `filled_quantity` is the highest the venue has claimed."""
+    """The venue's word on a placement changed. `filled_quantity` is its newest claim, made at `filled_as_of_ns`."""
 
     kind: Literal["placement_reported"] = "placement_reported"
     placement_id: str
@@ -109,6 +110,7 @@ class PlacementReportedByVenue(Open):
     filled_quantity: Holding
     venue_order_ids: tuple[str, ...]
     reason: str | None = None
+    filled_as_of_ns: int = 0
 
 
 class PlacementResolved(Open):
@@ -186,7 +188,7 @@ class AllocationCreated(Open):
 class AllocationUpdated(Open):
     kind: Literal["allocation_updated"] = "allocation_updated"
     allocation_id: str
-    quantity: Quantity
+    quantity: Holding
 
 
 class SentToOperations(Open):
@@ -211,9 +213,9 @@ class SettlementInstructed(Open):
     kind: Literal["settlement_instructed"] = "settlement_instructed"
     instruction_id: str
     quantity: Quantity
-    average_price: Amount
-    commission: Amount
-    net_amount: Amount
+    average_price: Exact
+    commission: Exact
+    net_amount: Exact
     currency: str
 
 
@@ -262,10 +264,17 @@ class ExceptionResolved(Open):
 
 
 class FactParked(Open):
+    """A message that nobody could use, kept for a person. It changes nothing else."""
+
     kind: Literal["fact_parked"] = "fact_parked"
     source: str
     raw: str
     reason: str
+
+    @property
+    def digest(self) -> str:
+        """What makes two parked messages the same."""
+        return sha256(f"{self.source}|{self.raw}".encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 Happening = Annotated[
@@ -328,6 +337,7 @@ class Event(Open):
     ts_event_ns: int
     ts_init_ns: int
     correlation_id: str | None
+    command_id: str | None = None
     state: State
 
     @property

@@ -3,10 +3,13 @@
 Quantity and average price come from the set of executions and never from a venue's counters.
 """
 
+import re
 from decimal import Decimal
 
 from oms.domain.model import Open
-from oms.domain.numbers import ZERO, Amount, Holding, Price, add, multiply, ratio, subtract
+from oms.domain.numbers import ZERO, Amount, Exact, Holding, Price, multiply, ratio, subtract, total
+
+_REVISION = re.compile(r"(?P<base>.+)\.(?P<number>[0-9]{1,9})", re.DOTALL)
 
 
 def revision(exec_id: str) -> tuple[str, int]:
@@ -15,8 +18,8 @@ def revision(exec_id: str) -> tuple[str, int]:
     Interactive Brokers reports a correction under the same id with a higher number after the last dot
     (`0001.63f8.01.02` replaces `0001.63f8.01.01`). An id without such a suffix is its own only revision.
     """
-    base, dot, suffix = exec_id.rpartition(".")
-    return (base, int(suffix)) if dot and suffix.isascii() and suffix.isdigit() else (exec_id, 0)
+    match = _REVISION.fullmatch(exec_id)
+    return (match["base"], int(match["number"])) if match else (exec_id, 0)
 
 
 class Execution(Open):
@@ -39,14 +42,14 @@ class Commission(Open):
 class Filled(Open):
     """Executed quantity and its notional (quantity times price, in the instrument's currency, no multiplier)."""
 
-    quantity: Holding = ZERO
-    notional: Amount = ZERO
+    quantity: Exact = ZERO
+    notional: Exact = ZERO
 
     def plus(self, execution: Execution, sign: int) -> "Filled":
         quantity = multiply(execution.quantity, Decimal(sign))
         return Filled.model_construct(
-            quantity=add(self.quantity, quantity),
-            notional=add(self.notional, multiply(quantity, execution.price)),
+            quantity=total((self.quantity, quantity)),
+            notional=total((self.notional, multiply(quantity, execution.price))),
         )
 
     @property
@@ -81,13 +84,14 @@ class Ledger(Open):
     def book(self, execution: Execution) -> "Ledger":
         """The ledger with `execution`, in place of an earlier revision of it."""
         base = revision(execution.exec_id)[0]
-        return self._without(base)._with(base, execution)
+        return self._with({**self.executions, base: execution}, self.executions.get(base), execution)
 
     def bust(self, exec_id: str) -> "Ledger":
         """The ledger without this execution, now and whenever it is reported again."""
         base = revision(exec_id)[0]
-        ledger = self._without(base)
-        return ledger.model_copy(update={"busted": tuple(sorted({*ledger.busted, base}))})
+        executions = {key: value for key, value in self.executions.items() if key != base}
+        ledger = self._with(executions, self.executions.get(base), None)
+        return ledger.model_copy(update={"busted": tuple(sorted({*self.busted, base}))})
 
     def charge(self, commission: Commission) -> "Ledger":
         base = revision(commission.exec_id)[0]
@@ -96,28 +100,26 @@ class Ledger(Open):
     def commission_of(self, exec_id: str) -> Commission | None:
         return self.commissions.get(revision(exec_id)[0])
 
-    @property
-    def commission(self) -> Decimal:
-        """The commissions of the executions that stand."""
-        return add(*(c.amount for base, c in self.commissions.items() if base in self.executions))
+    def commission_in(self, currency: str) -> Decimal:
+        """The commissions in `currency` of the executions that stand; another currency is never added to it."""
+        return total(
+            c.amount
+            for base, c in self.commissions.items()
+            if base in self.executions and c.currency == currency
+        )
 
-    def _with(self, base: str, execution: Execution) -> "Ledger":
-        return self._moved({**self.executions, base: execution}, execution, +1)
-
-    def _without(self, base: str) -> "Ledger":
-        standing = self.executions.get(base)
-        if standing is None:
-            return self
-        return self._moved({k: v for k, v in self.executions.items() if k != base}, standing, -1)
-
-    def _moved(self, executions: dict[str, Execution], execution: Execution, sign: int) -> "Ledger":
-        placement = self.of(execution.placement_id).plus(execution, sign)
+    def _with(
+        self, executions: dict[str, Execution], gone: Execution | None, come: Execution | None
+    ) -> "Ledger":
+        """The ledger over `executions`, its totals without `gone` and with `come`."""
+        filled, by_placement = self.filled, dict(self.by_placement)
+        for execution, sign in ((gone, -1), (come, +1)):
+            if execution is not None:
+                filled = filled.plus(execution, sign)
+                placement = by_placement.get(execution.placement_id, Filled())
+                by_placement[execution.placement_id] = placement.plus(execution, sign)
         return self.model_copy(
-            update={
-                "executions": executions,
-                "filled": self.filled.plus(execution, sign),
-                "by_placement": {**self.by_placement, execution.placement_id: placement},
-            }
+            update={"executions": executions, "filled": filled, "by_placement": by_placement}
         )
 
 

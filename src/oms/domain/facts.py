@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from oms.domain.model import Open
-from oms.domain.numbers import Amount, Holding, Price
+from oms.domain.numbers import Amount, Exact, Holding, Price
 from oms.domain.terms import PlacementStatus
 
 
@@ -72,9 +72,9 @@ class CustodianStatement(Open):
     """What the custodian's statement says of one settled instruction. Money in `currency`."""
 
     quantity: Holding
-    average_price: Amount
-    commission: Amount
-    net_amount: Amount
+    average_price: Exact
+    commission: Exact
+    net_amount: Exact
     currency: str
     settled_on: date
 

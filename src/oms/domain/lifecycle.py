@@ -130,8 +130,8 @@ GATES: Mapping[str, Gate] = {
     "create_placement": _gate(
         "CreatePlacement", {R.TRADER, R.SYSTEM}, S.SENT_TO_TRADER, S.ROUTED, S.PARTIALLY_FILLED
     ),
-    "cancel_placement": _gate("CancelPlacement", {R.TRADER}, *_LIVE),
-    "resolve_placement": _gate("ResolvePlacement", {R.TRADER, R.OPS}, *_LIVE),
+    "cancel_placement": _gate("CancelPlacement", {R.TRADER}, *State),
+    "resolve_placement": _gate("ResolvePlacement", {R.TRADER, R.OPS}, *State),
     "cancel": Gate(
         "CancelOrder",
         {
@@ -166,7 +166,13 @@ GATES: Mapping[str, Gate] = {
     "reject": _gate("RejectOrder", {R.SYSTEM}, *_BEFORE_A_FILL),
     "resolve_exception": _gate("ResolveException", {R.OPS}, *State),
 }
-"""Every command by its kind. `create` is not here: it has no state to come from, only the role pm."""
+"""Every command by its kind. `create` is not here: it has no state to come from, only the role pm.
+
+A placement has a status of its own, so commands on one are legal in every state of its order.
+"""
+
+ECONOMIC_UPDATE = _gate("UpdateOrder of economic fields", {R.PM}, *_LIVE)
+"""The gate of an update that names an economic field; `update` in GATES is that of booking fields."""
 
 CREATORS = frozenset({R.PM, R.SYSTEM})
 """The roles that may create an order."""

@@ -13,8 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Wi
 MAX_DECIMALS = 18
 MAX_DIGITS = 38
 ZERO = Decimal(0)
-_EXACT = Context(prec=120, traps=[InvalidOperation, DivisionByZero, Overflow, Inexact])
+_EXACT = Context(prec=400, traps=[InvalidOperation, DivisionByZero, Overflow, Inexact])
 _ROUNDED = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_PLACED = Context(prec=400, rounding=ROUND_HALF_EVEN)
 _AVERAGE_PLACES = Decimal("1e-12")
 
 
@@ -41,19 +42,29 @@ def _within_bounds(value: Decimal) -> Decimal:
     return value
 
 
+def fits(value: Decimal) -> bool:
+    """Whether `value` can be kept: at most 18 decimal places and 38 digits."""
+    try:
+        _within_bounds(value)
+    except ValueError:
+        return False
+    return True
+
+
 def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("must be a number")  # noqa: TRY004 - pydantic turns ValueError into a field error
     return value
 
 
-_Bounded = Annotated[
+Exact = Annotated[
     Decimal,
     BeforeValidator(_no_bool),
-    AfterValidator(_within_bounds),
     PlainSerializer(plain, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "decimal", "examples": ["150.25"]}),
 ]
+"""A sum, product or average of numbers within bounds: finite, and as long as it has to be."""
+_Bounded = Annotated[Exact, AfterValidator(_within_bounds)]
 Amount = _Bounded
 """Any exact decimal, signed: money, a difference."""
 Quantity = Annotated[_Bounded, Field(gt=0)]
@@ -89,4 +100,4 @@ def multiply(left: Decimal, right: Decimal) -> Decimal:
 
 def ratio(part: Decimal, whole: Decimal) -> Decimal:
     """part / whole, rounded half even to 12 places. For averages and percentages, never for money."""
-    return _ROUNDED.divide(part, whole).quantize(_AVERAGE_PLACES, context=_ROUNDED).normalize(_ROUNDED)
+    return _ROUNDED.divide(part, whole).quantize(_AVERAGE_PLACES, context=_PLACED).normalize(_PLACED)

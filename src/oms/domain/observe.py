@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from oms.domain import events as ev
 from oms.domain import facts as fact
 from oms.domain.consequences import conclude
 from oms.domain.drafting import SYSTEM_STAMP, Draft
-from oms.domain.executions import revision
+from oms.domain.executions import Execution, revision
 from oms.domain.lifecycle import TERMINAL
+from oms.domain.numbers import add, fits, plain, subtract
 from oms.domain.order import Order, Placement
 from oms.domain.settlement import SettlementDate, SettlementInstruction
 from oms.domain.terms import ExceptionCode, PlacementStatus, Role, SettlementStatus, TimeInForce
@@ -18,14 +20,18 @@ _RANK: dict[PlacementStatus, int] = {
     PlacementStatus.PENDING: 0,
     PlacementStatus.SENT: 1,
     PlacementStatus.IN_DOUBT: 2,
-    PlacementStatus.WORKING: 3,
     PlacementStatus.HELD: 3,
-    PlacementStatus.REJECTED: 4,
-    PlacementStatus.EXPIRED: 5,
-    PlacementStatus.CANCELED: 6,
-    PlacementStatus.FILLED: 7,
+    PlacementStatus.WORKING: 4,
+    PlacementStatus.PARTIALLY_FILLED: 4,
+    PlacementStatus.CANCEL_PENDING: 4,
+    PlacementStatus.REJECTED: 5,
+    PlacementStatus.EXPIRED: 6,
+    PlacementStatus.CANCELED: 7,
+    PlacementStatus.FILLED: 8,
 }
-"""Reports only move a placement forward. PARTIALLY_FILLED and CANCEL_PENDING are ours, no venue reports them."""
+"""Reports only move a placement forward, so their order does not matter."""
+_OURS = frozenset({PlacementStatus.PARTIALLY_FILLED, PlacementStatus.CANCEL_PENDING})
+"""Statuses that the order book concludes itself: reported by a venue they say that the placement works."""
 _STANDS_UNTIL_CANCELED = frozenset({TimeInForce.GTC})
 
 
@@ -60,9 +66,11 @@ def instructed(order: Order, instruction: SettlementInstruction, now: datetime) 
 
 
 def _park(draft: Draft, one: Any, reason: str) -> None:
-    raw = one.raw if isinstance(one, fact.Unreadable) else one.model_dump_json()
+    raw = one.raw if isinstance(one, fact.Unreadable) else one.model_dump_json(exclude={"ts_init_ns"})
     source = one.source if isinstance(one, fact.Unreadable) else one.kind
-    draft.add(ev.FactParked(source=source, raw=raw, reason=reason), one.ts_event_ns)
+    parked = ev.FactParked(source=source, raw=raw, reason=reason)
+    if parked.digest not in draft.order.parked:
+        draft.add(parked, one.ts_event_ns)
 
 
 def _placement_reported(draft: Draft, one: fact.PlacementReported) -> None:
@@ -71,26 +79,23 @@ def _placement_reported(draft: Draft, one: fact.PlacementReported) -> None:
         _park(draft, one, "the order has no such placement")
         return
     status = _next_status(placement, one)
-    claimed = max(placement.venue_filled, one.filled_quantity or placement.venue_filled)
+    moves = status is not placement.venue_status
+    as_of, claimed = _newest_claim(placement, one)
     known = tuple(dict.fromkeys((*placement.venue_order_ids, *one.venue_order_ids)))
-    news = (status, claimed, known) != (
-        placement.venue_status,
-        placement.venue_filled,
-        placement.venue_order_ids,
-    )
-    if not news:
+    if not moves and (claimed, known) == (placement.venue_filled, placement.venue_order_ids):
         return
     draft.add(
         ev.PlacementReportedByVenue(
             placement_id=placement.placement_id,
             status=status,
             filled_quantity=claimed,
+            filled_as_of_ns=as_of,
             venue_order_ids=known,
-            reason=one.reason,
+            reason=one.reason if moves else None,
         ),
         one.ts_event_ns,
     )
-    rejected = status is PlacementStatus.REJECTED and placement.venue_status is not status
+    rejected = moves and status is PlacementStatus.REJECTED
     if rejected and not draft.order.is_straight_through:
         draft.raise_exception(
             ExceptionCode.PLACEMENT_REJECTED,
@@ -99,17 +104,27 @@ def _placement_reported(draft: Draft, one: fact.PlacementReported) -> None:
         )
 
 
+def _newest_claim(placement: Placement, one: fact.PlacementReported) -> tuple[int, Decimal]:
+    """When the venue last said how much it filled, and how much; after a bust it may say less than before."""
+    standing = (placement.venue_filled_as_of_ns, placement.venue_filled)
+    claimed = one.filled_quantity
+    if claimed is None and one.status is PlacementStatus.FILLED:
+        claimed = placement.quantity
+    return standing if claimed is None else max(standing, (one.ts_event_ns, claimed))
+
+
 def _next_status(placement: Placement, one: fact.PlacementReported) -> PlacementStatus:
-    reported = one.status
+    reported = PlacementStatus.WORKING if one.status in _OURS else one.status
     if (
         reported is PlacementStatus.CANCELED
         and not placement.cancel_requested
         and placement.time_in_force not in _STANDS_UNTIL_CANCELED
     ):
         reported = PlacementStatus.EXPIRED
-    standing, offered = _RANK.get(placement.venue_status, 3), _RANK.get(reported, 3)
-    forward = offered > standing or (offered == standing == _RANK[PlacementStatus.WORKING])
-    return reported if forward else placement.venue_status
+    standing, offered = _RANK[placement.venue_status], _RANK[reported]
+    if placement.resolved_by_hand and offered >= _RANK[PlacementStatus.HELD]:
+        return reported
+    return reported if offered > standing else placement.venue_status
 
 
 def _cancel_refused(draft: Draft, one: fact.CancelRefused) -> None:
@@ -125,19 +140,42 @@ def _executed(draft: Draft, one: fact.Executed) -> None:
     if order.placement(one.placement_id) is None:
         _park(draft, one, "the order has no such placement")
         return
-    if not order.ledger.is_news(one.exec_id):
-        return
     standing = order.ledger.current(one.exec_id)
+    if not order.ledger.is_news(one.exec_id):
+        _mark_amended(draft, one, standing)
+        return
+    if not _can_be_kept(order, one, standing):
+        _park(draft, one, "the executed quantity would have more digits than can be kept")
+        return
     terms = one.model_dump(exclude={"kind", "ts_event_ns", "ts_init_ns"})
-    happening = ev.FillCorrected(**terms, replaces=standing.exec_id) if standing else ev.FillBooked(**terms)
-    draft.add(happening, one.ts_event_ns)
-    subject = revision(one.exec_id)[0]
+    if standing is None:
+        draft.add(ev.FillBooked(**terms), one.ts_event_ns)
+    else:
+        terms["placement_id"] = standing.placement_id
+        draft.add(ev.FillCorrected(**terms, replaces=standing.exec_id), one.ts_event_ns)
     if _is_late(order):
-        code = ExceptionCode.FILL_CORRECTED if standing else ExceptionCode.LATE_FILL
         draft.raise_exception(
-            code, subject, f"{one.quantity} at {one.price} came when the order was {order.state}"
+            ExceptionCode.FILL_CORRECTED if standing else ExceptionCode.LATE_FILL,
+            revision(one.exec_id)[0],
+            f"{plain(one.quantity)} at {plain(one.price)} came when the order was {order.state}",
         )
     _watch_overfill(draft, order)
+
+
+def _can_be_kept(order: Order, one: fact.Executed, standing: Execution | None) -> bool:
+    before = subtract(order.executed_quantity, standing.quantity) if standing else order.executed_quantity
+    executed = add(before, one.quantity)
+    return fits(executed) and fits(subtract(order.ordered_quantity, executed))
+
+
+def _mark_amended(draft: Draft, one: fact.Executed, standing: Execution | None) -> None:
+    """An older revision that comes late shows that the one in the book is a correction: say so once."""
+    placement = draft.order.placement(standing.placement_id) if standing else None
+    if standing is None or placement is None or placement.amended_ns:
+        return
+    if revision(one.exec_id)[1] < revision(standing.exec_id)[1]:
+        terms = standing.model_dump(exclude={"ts_event_ns", "ts_init_ns"})
+        draft.add(ev.FillCorrected(**terms, replaces=one.exec_id), standing.ts_event_ns)
 
 
 def _is_late(order: Order) -> bool:
@@ -146,12 +184,11 @@ def _is_late(order: Order) -> bool:
 
 def _watch_overfill(draft: Draft, before: Order) -> None:
     ordered, executed = before.ordered_quantity, draft.order.executed_quantity
+    detail = f"{plain(executed)} executed of {plain(ordered)} ordered"
     if executed > ordered and executed > before.executed_quantity:
-        draft.raise_exception(
-            ExceptionCode.OVERFILL, before.order_id, f"{executed} executed of {ordered} ordered"
-        )
+        draft.raise_exception(ExceptionCode.OVERFILL, before.order_id, detail)
     elif executed <= ordered:
-        draft.resolve_exceptions(ExceptionCode.OVERFILL, f"{executed} executed of {ordered} ordered")
+        draft.resolve_exceptions(ExceptionCode.OVERFILL, detail)
 
 
 def _busted(draft: Draft, one: fact.Busted) -> None:
@@ -162,10 +199,12 @@ def _busted(draft: Draft, one: fact.Busted) -> None:
         return
     if subject in order.ledger.busted:
         return
+    standing = order.ledger.current(one.exec_id)
+    placement_id = standing.placement_id if standing else one.placement_id
     draft.add(
-        ev.FillBusted(placement_id=one.placement_id, exec_id=one.exec_id, reason=one.reason), one.ts_event_ns
+        ev.FillBusted(placement_id=placement_id, exec_id=one.exec_id, reason=one.reason), one.ts_event_ns
     )
-    if _is_late(order):
+    if standing and _is_late(order):
         draft.raise_exception(
             ExceptionCode.FILL_BUSTED,
             subject,
@@ -178,7 +217,8 @@ def _charged(draft: Draft, one: fact.Charged) -> None:
     standing = draft.order.ledger.commission_of(one.exec_id)
     if standing is not None:
         older = revision(one.exec_id)[1] < revision(standing.exec_id)[1]
-        if older or (standing.exec_id, standing.amount) == (one.exec_id, one.commission):
+        same = (standing.amount, standing.currency) == (one.commission, one.currency)
+        if older or (same and standing.exec_id == one.exec_id):
             return
     draft.add(
         ev.CommissionBooked(exec_id=one.exec_id, commission=one.commission, currency=one.currency),

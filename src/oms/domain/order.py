@@ -289,3 +289,13 @@ class JournalBatch(Open):
 
     order: Order
     events: tuple[Event, ...]
+
+
+class Recording(Open):
+    """What became of a batch: recorded, or `instead` of it the events that the journal holds from there on.
+
+    A worker can die after its events were written and before Temporal knew of the task that decided them. The
+    task is then decided anew, perhaps otherwise; what is in the journal has happened, so the journal's events stand.
+    """
+
+    instead: tuple[Event, ...] = ()

@@ -7,7 +7,7 @@ from decimal import Decimal
 from oms.domain.facts import CustodianStatement
 from oms.domain.identifiers import instruction_id
 from oms.domain.model import Open
-from oms.domain.numbers import Amount, Quantity, multiply, plain, subtract
+from oms.domain.numbers import Exact, Quantity, multiply, plain, subtract
 from oms.domain.order import Order
 
 
@@ -33,10 +33,10 @@ class SettlementInstruction(Open):
     symbol: str
     direction: str
     quantity: Quantity
-    average_price: Amount
-    principal: Amount
-    commission: Amount
-    net_amount: Amount
+    average_price: Exact
+    principal: Exact
+    commission: Exact
+    net_amount: Exact
     currency: str
     trade_date: date
     settlement_date: date
@@ -48,9 +48,14 @@ def principal(order: Order) -> Decimal:
     return multiply(order.ledger.filled.notional, order.instrument.multiplier)
 
 
+def commission(order: Order) -> Decimal:
+    """The commissions charged in the trade's own currency; one in another currency is not part of its settlement."""
+    return order.ledger.commission_in(order.instrument.currency)
+
+
 def net_amount(order: Order) -> Decimal:
     """What changes hands: a purchase pays principal and commission, a sale receives principal less commission."""
-    return subtract(multiply(principal(order), Decimal(-order.direction.sign)), order.ledger.commission)
+    return subtract(multiply(principal(order), Decimal(-order.direction.sign)), commission(order))
 
 
 def instruction(order: Order) -> SettlementInstruction:
@@ -74,7 +79,7 @@ def instruction(order: Order) -> SettlementInstruction:
         quantity=order.executed_quantity,
         average_price=average,
         principal=principal(order),
-        commission=order.ledger.commission,
+        commission=commission(order),
         net_amount=net_amount(order),
         currency=order.instrument.currency,
         trade_date=dates.trade_date,
@@ -102,7 +107,7 @@ def differences(order: Order, statement: CustodianStatement) -> list[Difference]
     ours = {
         "quantity": plain(order.executed_quantity),
         "average_price": plain(average),
-        "commission": plain(order.ledger.commission),
+        "commission": plain(commission(order)),
         "net_amount": plain(net_amount(order)),
         "currency": order.instrument.currency,
     }

@@ -1,6 +1,6 @@
 """The order book's memory: the journal, its projections and everything else that outlives a process."""
 
-from oms.store.errors import BadCursor, JournalConflict, JournalGap, StoreError, Taken
+from oms.store.errors import BadCursor, JournalAhead, JournalConflict, JournalGap, StoreError, Taken
 from oms.store.gateways import GatewayReport
 from oms.store.idempotency import IdempotencyRecord
 from oms.store.inbox import InboxMessage, InboxRow, InboxStatus, ParkedRow
@@ -23,6 +23,7 @@ __all__ = [
     "InboxStatus",
     "Intent",
     "IntentState",
+    "JournalAhead",
     "JournalConflict",
     "JournalGap",
     "KeyRecord",

@@ -9,6 +9,10 @@ class JournalConflict(StoreError):
     """A different event is already recorded at this place in the order's journal."""
 
 
+class JournalAhead(StoreError):
+    """The batch is recorded, and the order's journal goes on after it."""
+
+
 class JournalGap(StoreError):
     """The batch does not follow on what is recorded: an event in between is missing."""
 

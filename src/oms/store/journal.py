@@ -12,7 +12,7 @@ from oms.domain.order import Order
 from oms.domain.terms import Direction, State
 from oms.store import tables
 from oms.store.database import Database
-from oms.store.errors import JournalConflict, JournalGap
+from oms.store.errors import JournalAhead, JournalConflict, JournalGap
 from oms.store.projection import touched
 from oms.store.writing import ProjectionWriter
 
@@ -28,13 +28,6 @@ class StreamedEvent:
     portfolio_id: str
     instrument_id: str
     direction: Direction
-
-
-class _Stale(Exception):
-    """The batch is recorded and the order has moved on since: there is nothing to write."""
-
-    def __init__(self, position: int) -> None:
-        self.position = position
 
 
 class Journal:
@@ -66,10 +59,10 @@ class Journal:
         """Write `events` and the order they led to, in one transaction. Answers the last event's stream position.
 
         `events` are consecutive and end at `order.version`. The same batch again, or one that overlaps what is
-        recorded, writes only what is new and answers the same position. A projection never moves back: a batch
-        that is recorded, of an order that has moved on since, writes nothing. No events: nothing, position 0.
+        recorded, writes only what is new and answers the same position. No events: nothing, position 0.
 
-        Raises JournalConflict when another event is recorded at one of the places, JournalGap when an event
+        Raises, and writes nothing: JournalConflict when another event is recorded at one of the places,
+        JournalAhead when the batch is recorded and the order has moved on since, JournalGap when an event
         before the batch is missing, ValueError when the batch is not one.
 
         Positions are taken from a single row, updated inside the transaction after everything that may wait.
@@ -82,20 +75,21 @@ class Journal:
             return 0
         _check_batch(order, events)
         projection = touched(order, events)
-        try:
-            with self._database.write() as connection:
-                # First, because it locks the row: two who record the same order go one after the other.
-                self._projection.order(connection, projection)
-                new, position = self._compare(connection, order, events)
-                self._projection.parts(connection, projection)
-                return self._append(connection, order, new) if new else position
-        except _Stale as stale:
-            return stale.position
+        with self._database.write() as connection:
+            # First, because it locks the row: two who record the same order go one after the other.
+            self._projection.order(connection, projection)
+            new, position = self._compare(connection, order, events)
+            self._projection.parts(connection, projection)
+            return self._append(connection, order, new) if new else position
 
-    def of_order(self, order_id: str) -> list[Event]:
-        """The order's events from the first; empty for an order nobody recorded."""
+    def of_order(self, order_id: str, after: int = 0) -> list[Event]:
+        """The order's events with a number above `after`; empty for an order nobody recorded."""
         journal = tables.journal.c
-        query = select(journal.body).where(journal.order_id == order_id).order_by(journal.seq)
+        query = (
+            select(journal.body)
+            .where(journal.order_id == order_id, journal.seq > after)
+            .order_by(journal.seq)
+        )
         with self._database.read() as connection:
             return [Event.model_validate_json(body) for body in connection.scalars(query)]
 
@@ -170,7 +164,9 @@ class Journal:
                     f"{order.order_id}: event {seq} is recorded and is not the {event.kind} given."
                 )
         if last > order.version:
-            raise _Stale(recorded[-1].position)
+            raise JournalAhead(
+                f"{order.order_id}: event {last} is recorded, the batch ends at {order.version}."
+            )
         return events[len(recorded) :], recorded[-1].position
 
     def _append(self, connection: Connection, order: Order, events: Sequence[Event]) -> int:

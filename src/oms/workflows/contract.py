@@ -1,10 +1,12 @@
 """What callers of an order workflow need to know: names, inputs, answers. Nothing here runs in a workflow only."""
 
+from datetime import timedelta
 from typing import Final
 
 from temporalio.common import SearchAttributeKey
 
 from oms.domain.decide import Opening
+from oms.domain.duties import ASK_AGAIN
 from oms.domain.errors import Refused
 from oms.domain.facts import Fact
 from oms.domain.model import Open
@@ -66,6 +68,16 @@ class Carried(Open):
     answers: dict[str, Recorded] = {}
 
 
+class Patience(Open):
+    """How long an order waits: `verdict` for the venue's answer to a cancel or a close, `again` before it asks again.
+
+    After `verdict` the caller is told that the venue has not spoken yet.
+    """
+
+    verdict: timedelta = timedelta(seconds=20)
+    again: timedelta = ASK_AGAIN
+
+
 class OrderInput(Open):
     """How an order workflow starts: opened anew, or carried on (continue-as-new, or reopened from the journal).
 
@@ -75,6 +87,7 @@ class OrderInput(Open):
     opening: Opening | None = None
     carried: Carried | None = None
     events_per_run: int | None = None
+    patience: Patience = Patience()
 
 
 def gateway_queue(venue: str, account: str) -> str:

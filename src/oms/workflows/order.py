@@ -6,11 +6,13 @@ what is owed and goes on.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 from temporalio import workflow
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
@@ -19,37 +21,33 @@ with workflow.unsafe.imports_passed_through():
     from oms.domain.compliance import Verdict, post_trade_command, pre_trade_command
     from oms.domain.decide import decide, opening_events
     from oms.domain.drafting import nanoseconds
-    from oms.domain.duties import ASK_AGAIN, Duty, DutyKind, duties, system_command, ticket, waiting_on
+    from oms.domain.duties import Duty, DutyKind, duties, system_command, ticket, waiting_on
     from oms.domain.errors import Refused
     from oms.domain.events import Event
-    from oms.domain.facts import Fact, VenueFact
+    from oms.domain.facts import Fact
     from oms.domain.lifecycle import GATES
     from oms.domain.observe import instructed, observe, schedule
-    from oms.domain.order import JournalBatch, Order
+    from oms.domain.order import JournalBatch, Order, Recording
     from oms.domain.settlement import instruction
-    from oms.domain.terms import State
     from oms.domain.venues import PlacementTicket, VenueAnswer
     from oms.workflows import ports
     from oms.workflows.contract import (
-        CUSTODIAN_FACTS_SIGNAL,
         OPENED_UPDATE,
         ORDER_WORKFLOW,
         REFUSED,
-        STATE_ATTRIBUTE,
         STATE_QUERY,
-        VENUE_ATTRIBUTE,
-        VENUE_FACTS_SIGNAL,
         Carried,
         OrderInput,
         Recorded,
         Refusal,
         gateway_queue,
     )
-    from oms.workflows.telling import details
+    from oms.workflows.hearing import heard
+    from oms.workflows.telling import details, search_attributes
 
-_VERDICT_PATIENCE = timedelta(seconds=20)
-"""How long a cancel or a close waits for the venue before it answers that the venue has not spoken yet."""
 _ANSWERS_KEPT = 200
+_ENDS_AT_THE_VENUE = ("cancel", "close")
+_JOURNAL = ("record", "")
 CUSTODIAN = "custodian"
 
 
@@ -66,7 +64,6 @@ class OrderWorkflow:
         self.trouble: dict[tuple[str, str], str] = {}
         self.defect: BaseException | None = None
         self.woken = False
-        self.shown: tuple[str, str] | None = None
         if carried is not None:
             self.order: Order = carried.order
             self.inbox.extend(carried.facts)
@@ -79,7 +76,11 @@ class OrderWorkflow:
             self.order = fold(None, self.outbox)
         else:
             raise ApplicationError("an order starts with an opening or is carried on", non_retryable=True)
-        self.recorded_version = self.order.version if carried else 0
+        self.recorded: Order | None = self.order if carried else None
+        self.unrecorded_facts: list[tuple[str, Sequence[Fact]]] = []
+        self.holds_command = False
+        self.rewrites = 0
+        self.patience = opened.patience
         self.events_per_run = opened.events_per_run
         for kind in GATES:
             workflow.set_update_handler(kind, self.take, validator=self.may_take)
@@ -95,7 +96,9 @@ class OrderWorkflow:
     @workflow.update(name=OPENED_UPDATE)
     async def opened(self) -> Recorded:
         """Answers once the order is in the journal."""
-        return await self.until_recorded(1)
+        while not await self.is_recorded(1):
+            pass
+        return self.answer(settled=True)
 
     def may_take(self, asked: Instruction) -> None:
         update = workflow.current_update_info()
@@ -109,24 +112,35 @@ class OrderWorkflow:
     async def take(self, asked: Instruction) -> Recorded:
         """Decide, apply, answer when it is recorded (and, for cancel and close, when the venue has spoken)."""
         update = workflow.current_update_info()
-        update_id = update.id if update else ""
-        if update_id in self.answers:
-            return self.answers[update_id]
-        try:
-            self.fold(decide(self.order, asked, workflow.now()))
-        except Refused as refused:
-            raise _as_failure(refused) from refused
-        answer = await self.until_recorded(self.order.version)
-        if self.venue_must_speak():
-            answer = await self.until_the_venue_has_spoken()
-        self.answers[update_id] = answer
+        command_id = update.id if update else ""
+        while command_id not in self.answers:
+            try:
+                self.fold(
+                    decide(self.order, asked.model_copy(update={"command_id": command_id}), workflow.now())
+                )
+            except Refused as refused:
+                raise _as_failure(refused) from refused
+            self.holds_command = bool(self.outbox)
+            if await self.is_recorded(self.order.version):
+                self.remember(command_id, self.answer(settled=True))
+        if asked.command.kind in _ENDS_AT_THE_VENUE and self.venue_must_speak():
+            self.remember(command_id, await self.until_the_venue_has_spoken())
+        return self.answers[command_id]
+
+    def remember(self, command_id: str, answer: Recorded) -> None:
+        self.answers[command_id] = answer
         while len(self.answers) > _ANSWERS_KEPT:
             self.answers.pop(next(iter(self.answers)))
-        return answer
 
-    async def until_recorded(self, version: int) -> Recorded:
-        await workflow.wait_condition(lambda: self.recorded_version >= version)
-        return self.recorded(settled=True)
+    async def is_recorded(self, version: int) -> bool:
+        """Wait until `version` is in the journal; False when the journal held something else in its place."""
+        rewrites = self.rewrites
+        await workflow.wait_condition(lambda: self.recorded_version >= version or self.rewrites != rewrites)
+        return self.rewrites == rewrites
+
+    @property
+    def recorded_version(self) -> int:
+        return self.recorded.version if self.recorded else 0
 
     def venue_must_speak(self) -> bool:
         """A cancel or a close was asked and placements still live."""
@@ -137,30 +151,25 @@ class OrderWorkflow:
         try:
             await workflow.wait_condition(
                 lambda: not self.venue_must_speak() and self.is_idle(),
-                timeout=_VERDICT_PATIENCE,
+                timeout=self.patience.verdict,
                 timeout_summary="the venue's verdict",
             )
         except TimeoutError:
-            return self.recorded(settled=False)
-        return self.recorded(settled=True)
+            return self.answer(settled=False)
+        return self.answer(settled=True)
 
-    def recorded(self, *, settled: bool) -> Recorded:
-        return Recorded(
-            order_id=self.order.order_id,
-            version=self.recorded_version,
-            state=self.order.state,
-            settled=settled,
-        )
+    def answer(self, *, settled: bool) -> Recorded:
+        """What the journal has: the order may be ahead of it."""
+        known = self.recorded or self.order
+        return Recorded(order_id=known.order_id, version=known.version, state=known.state, settled=settled)
 
     # -- facts in: signals only append and never raise ------------------------------------------------
 
-    @workflow.signal(name=VENUE_FACTS_SIGNAL)
-    def venue_facts(self, source: str, facts: list[VenueFact]) -> None:
-        self.inbox.append((source, facts))
-
-    @workflow.signal(name=CUSTODIAN_FACTS_SIGNAL)
-    def custodian_facts(self, source: str, facts: list[Fact]) -> None:
-        self.inbox.append((source, facts))
+    @workflow.signal(dynamic=True, description="venue_facts, custodian_facts: a source and its facts")
+    def hear(self, signal: str, said: Sequence[RawValue]) -> None:
+        """Dynamic, because the SDK drops a signal that it cannot decode and a wrong number of arguments raises."""
+        payloads = [one.payload.data for one in said]
+        self.inbox.append(heard(signal, payloads, nanoseconds(workflow.now())))
 
     # -- the loop -----------------------------------------------------------------------------------
 
@@ -168,13 +177,17 @@ class OrderWorkflow:
     async def run(self, _opened: OrderInput) -> str:
         while True:
             await self.catch_up()
-            self.start(duties(self.order))
+            if self.defect is not None:
+                raise self.defect
+            owed = duties(self.order)
+            self.forget_all_but(owed)
             self.show()
             if self.is_idle() and workflow.all_handlers_finished():
                 if self.order.is_over:
                     return self.order.state
                 if self.should_hand_over():
                     workflow.continue_as_new(self.hand_over())
+            self.start(owed)
             await self.something_happens()
 
     async def catch_up(self) -> None:
@@ -190,6 +203,7 @@ class OrderWorkflow:
         """Take every fact that has arrived."""
         while self.inbox:
             source, facts = self.inbox.popleft()
+            self.unrecorded_facts.append((source, facts))
             self.fold(observe(self.order, facts, workflow.now(), source))
 
     def take_steps(self) -> None:
@@ -200,20 +214,48 @@ class OrderWorkflow:
             before = self.order.version
             self.command(system_command(self.order, step.subject, workflow.uuid7()), SYSTEM)
             if self.order.version == before:
-                self.rests_until[step.key] = workflow.now() + ASK_AGAIN
+                self.rests_until[step.key] = workflow.now() + self.patience.again
 
     async def record(self) -> None:
-        """Write what happened to the journal; callers are answered only after that."""
+        """Write what happened to the journal; nobody is answered and nothing is started before that."""
         batch = JournalBatch(order=self.order, events=tuple(self.outbox))
-        self.outbox.clear()
-        await ports.RECORD(batch)
-        self.recorded_version = batch.order.version
+        facts, holds_command = self.unrecorded_facts, self.holds_command
+        self.outbox, self.unrecorded_facts, self.holds_command = [], [], False
+        recording = await self.write(batch, beside=not holds_command)
+        if recording.instead:
+            self.rewrite(recording.instead, [*facts, *self.unrecorded_facts])
+        else:
+            self.recorded = batch.order
 
-    def start(self, owed: list[Duty]) -> None:
-        """Each duty is at most once in flight; one that is done and still owed is done again after a rest."""
+    async def write(self, batch: JournalBatch, *, beside: bool) -> Recording:
+        """`beside` the workflow if it may be; a journal that is away is then waited for where retries cost nothing."""
+        if beside:
+            try:
+                return await ports.RECORD(batch)
+            except FailureError as failure:
+                self.in_trouble(_JOURNAL, failure)
+                self.show()
+        return await ports.RECORD_COMMANDS(batch, summary=", ".join(e.kind for e in batch.events)[:200])
+
+    def rewrite(self, events: Sequence[Event], facts: list[tuple[str, Sequence[Fact]]]) -> None:
+        """The journal went on without us: go on from it, take the facts again and have commands decided again."""
+        self.order = self.recorded = fold(self.recorded, events)
+        self.outbox, self.unrecorded_facts, self.holds_command = [], [], False
+        self.inbox.extendleft(reversed(facts))
+        self.rewrites += 1
+        for event in events:
+            if event.command_id:
+                answer = Recorded(order_id=event.order_id, version=event.seq, state=event.state)
+                self.remember(event.command_id, answer)
+
+    def forget_all_but(self, owed: list[Duty]) -> None:
+        """What is owed no longer neither rests nor troubles anybody."""
         keys = {duty.key for duty in owed}
         self.rests_until = {key: until for key, until in self.rests_until.items() if key in keys}
         self.trouble = {key: text for key, text in self.trouble.items() if key in keys}
+
+    def start(self, owed: list[Duty]) -> None:
+        """Each duty is at most once in flight; one that is done and still owed is done again after a rest."""
         for duty in owed:
             if duty.kind in _DO and duty.key not in self.in_flight and self.is_ready(duty):
                 self.in_flight[duty.key] = asyncio.create_task(self.do(duty))
@@ -230,16 +272,12 @@ class OrderWorkflow:
         """Wait for a fact, a command, an ended duty or the next instant at which a duty falls due."""
         self.woken = False
         due = self.next_instant()
-        try:
+        with contextlib.suppress(TimeoutError):
             await workflow.wait_condition(
                 self.is_awake,
                 timeout=max(timedelta(0), due - workflow.now()) if due else None,
                 timeout_summary=waiting_on(self.order).what[:200] if due else None,
             )
-        except TimeoutError:
-            return
-        if self.defect is not None:
-            raise self.defect
 
     def is_awake(self) -> bool:
         return bool(
@@ -268,6 +306,7 @@ class OrderWorkflow:
         return OrderInput(
             carried=Carried(order=self.order, facts=facts, answers=self.answers),
             events_per_run=self.events_per_run,
+            patience=self.patience,
         )
 
     def fold(self, events: Sequence[Event]) -> None:
@@ -276,18 +315,17 @@ class OrderWorkflow:
             self.outbox.extend(events)
 
     def show(self) -> None:
-        """Tell the Web UI; search attributes only when they change."""
+        """Tell the Web UI; search attributes only where they differ from those that are kept."""
         workflow.set_current_details(details(self.order, tuple(self.trouble.values())))
-        venue = self.order.placements[-1].venue if self.order.placements else ""
-        if self.shown == (self.order.state, venue):
-            return
-        first, self.shown = self.shown is None, (self.order.state, venue)
-        if first and self.order.state is State.CREATED:
-            return
-        updates = [STATE_ATTRIBUTE.value_set(self.order.state)]
-        if venue:
-            updates.append(VENUE_ATTRIBUTE.value_set(venue))
-        workflow.upsert_search_attributes(updates)
+        kept = workflow.info().typed_search_attributes
+        wanted = search_attributes(self.order).items()
+        changed = [key.value_set(value) for key, value in wanted if kept.get(key) != value]
+        if changed:
+            workflow.upsert_search_attributes(changed)
+
+    def in_trouble(self, key: tuple[str, str], failure: FailureError) -> None:
+        self.trouble[key] = f"{key[0]}: {failure.cause or failure}"
+        workflow.logger.error("%s, it is tried again", self.trouble[key])
 
     # -- duties: each asks the world once, through a port, and folds the answer ------------------------------
 
@@ -296,12 +334,11 @@ class OrderWorkflow:
             await _DO[duty.kind](self, duty)
             self.trouble.pop(duty.key, None)
         except FailureError as failure:
-            self.trouble[duty.key] = f"{duty.kind}: {failure.cause or failure}"
-            workflow.logger.error("%s failed, it is tried again: %s", duty.kind, failure.cause or failure)
+            self.in_trouble(duty.key, failure)
         except Exception as defect:  # noqa: BLE001 - raised by the loop: a defect stops the task, not the order
             self.defect = defect
         del self.in_flight[duty.key]
-        self.rests_until[duty.key] = workflow.now() + ASK_AGAIN
+        self.rests_until[duty.key] = workflow.now() + self.patience.again
         self.woken = True
 
     def command(self, command: Command, actor: Actor) -> None:

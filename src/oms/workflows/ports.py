@@ -14,7 +14,7 @@ from temporalio.common import Priority, RetryPolicy
 
 from oms.domain.compliance import Verdict
 from oms.domain.facts import SettlementReported
-from oms.domain.order import JournalBatch, Order
+from oms.domain.order import JournalBatch, Order, Recording
 from oms.domain.settlement import SettlementDate, SettlementInstruction
 from oms.domain.venues import PlacementTicket, VenueAnswer
 
@@ -27,7 +27,10 @@ UNTIL_IT_WORKS = RetryPolicy(
     backoff_coefficient=2.0,
     maximum_interval=timedelta(seconds=10),
 )
-"""For idempotent work on our own store: it is owed, so it is tried until it is done."""
+"""For idempotent work on our own store, tried again quickly; see `_LOCAL_PATIENCE`."""
+_LOCAL_PATIENCE = timedelta(seconds=15)
+"""After so long the order shows the trouble and rests before it tries again: retries beside a workflow are invisible,
+and they keep its task open."""
 VENUE_RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=500),
     backoff_coefficient=1.5,
@@ -53,6 +56,7 @@ class LocalPort(Generic[A, R]):
             argument,
             result_type=self.result,
             start_to_close_timeout=timedelta(seconds=10),
+            schedule_to_close_timeout=_LOCAL_PATIENCE,
             local_retry_threshold=timedelta(seconds=30),
             retry_policy=UNTIL_IT_WORKS,
         )
@@ -83,12 +87,17 @@ class Port(Generic[A, R]):
         return result
 
 
-RECORD: LocalPort[JournalBatch, int] = LocalPort("record", int)
-"""Write events and the projected order in one transaction; answers the stream position."""
+RECORD: LocalPort[JournalBatch, Recording] = LocalPort("record", Recording)
+"""Write events that only durable messages caused: after a crash Temporal delivers the same messages again."""
 EVALUATE_PRE_TRADE: LocalPort[Order, Verdict] = LocalPort("evaluate_pre_trade", Verdict)
 EVALUATE_POST_TRADE: LocalPort[Order, Verdict] = LocalPort("evaluate_post_trade", Verdict)
 SETTLEMENT_DATE: LocalPort[Order, SettlementDate] = LocalPort("settlement_date", SettlementDate)
 
+RECORD_COMMANDS: Port[JournalBatch, Recording] = Port(
+    "record", Recording, timedelta(seconds=10), UNTIL_IT_WORKS
+)
+"""Write events that an update caused. Temporal keeps an update only once its task is complete, so the write must
+come after that: as a regular activity, which is scheduled in the same breath as the update is accepted."""
 _GATEWAY_CALL = timedelta(seconds=60)
 PLACE: Port[PlacementTicket, VenueAnswer] = Port("place", VenueAnswer, _GATEWAY_CALL, VENUE_RETRY)
 CANCEL: Port[PlacementTicket, VenueAnswer] = Port(
@@ -108,5 +117,5 @@ LOCAL_PORTS: Mapping[str, LocalPort[Any, Any]] = {
     port.name: port for port in (RECORD, EVALUATE_PRE_TRADE, EVALUATE_POST_TRADE, SETTLEMENT_DATE)
 }
 PORTS: Mapping[str, Port[Any, Any]] = {
-    port.name: port for port in (PLACE, CANCEL, ASK, INSTRUCT_CUSTODIAN, ASK_CUSTODIAN)
+    port.name: port for port in (RECORD_COMMANDS, PLACE, CANCEL, ASK, INSTRUCT_CUSTODIAN, ASK_CUSTODIAN)
 }

@@ -1,9 +1,18 @@
 """An order in words, for a person who reads the Temporal Web UI."""
 
+from temporalio.common import SearchAttributeKey
+
 from oms.domain.decide import Opening
 from oms.domain.duties import waiting_on
 from oms.domain.numbers import plain
 from oms.domain.order import Order
+from oms.workflows.contract import (
+    DIRECTION_ATTRIBUTE,
+    INSTRUMENT_ATTRIBUTE,
+    PORTFOLIO_ATTRIBUTE,
+    STATE_ATTRIBUTE,
+    VENUE_ATTRIBUTE,
+)
 
 
 def summary(opening: Opening) -> str:
@@ -24,6 +33,17 @@ def static_details(opening: Opening) -> str:
         f"Order `{opening.order_id}`, created by **{opening.actor.key}**, automation {request.automation}, "
         f"compliance {request.compliance}."
     )
+
+
+def search_attributes(order: Order) -> dict[SearchAttributeKey[str], str]:
+    """What an order is found by; the venue once it has one."""
+    found_by = {
+        STATE_ATTRIBUTE: order.state.value,
+        PORTFOLIO_ATTRIBUTE: order.portfolio_id,
+        INSTRUMENT_ATTRIBUTE: order.instrument_id,
+        DIRECTION_ATTRIBUTE: order.direction.value,
+    }
+    return found_by | ({VENUE_ATTRIBUTE: order.placements[-1].venue} if order.placements else {})
 
 
 def details(order: Order, trouble: tuple[str, ...] = ()) -> str:
