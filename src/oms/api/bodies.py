@@ -1,0 +1,146 @@
+"""What callers send. Field names are the order book's own; unknown fields are refused."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from oms.api.new_order import ExactMetadata
+from oms.api.validation import UtcInstant
+from oms.domain.commands import MAX_VIOLATIONS, OrderChanges, Reason, Violation
+from oms.domain.identifiers import Name
+from oms.domain.model import Model
+from oms.domain.numbers import Holding, Price, Quantity
+from oms.domain.reference import InstrumentTerms
+from oms.domain.terms import OrderType, PlacementStatus, Severity, TimeInForce
+
+OrderVersion = Annotated[int, Field(ge=1, le=2**53, examples=[2])]
+
+
+class Nothing(Model):
+    """A command without a body; an empty object says the same."""
+
+
+class Changes(OrderChanges):
+    """What UpdateOrder may change. A field given as null is cleared."""
+
+    expires_at: UtcInstant | None = None
+    metadata: ExactMetadata | None = None
+
+
+class _DocumentedAsChanges:
+    """Shows `Changes` in the OpenAPI document; the fields are read by hand, because one that never changes has
+    an answer of its own."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: CoreSchema, show: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return show(Changes.__pydantic_core_schema__)
+
+
+OrderPatch = Annotated[dict[str, Any], _DocumentedAsChanges]
+
+
+class CancelBody(Model):
+    reason: Reason | None = Field(None, examples=["the client changed their mind"])
+
+
+class ReasonBody(Model):
+    reason: Reason = Field(examples=["confirmed by telephone with the custodian"])
+
+
+class PassBody(Model):
+    """`order_version`: the `version` of the check that was looked at; an older one is STALE_VERDICT."""
+
+    order_version: OrderVersion | None = None
+
+
+class FailBody(Model):
+    violations: Annotated[tuple[Violation, ...], Field(min_length=1, max_length=MAX_VIOLATIONS)]
+    order_version: OrderVersion | None = None
+
+
+class OverrideBody(Model):
+    reason: Reason = Field(examples=["approved by the risk committee"])
+    approver_id: Name = Field(examples=["USER-0042"])
+
+
+class PlacementBody(Model):
+    """Terms that are absent are the order's own."""
+
+    venue: Name = Field(examples=["IBKR"])
+    account: Name | None = Field(None, examples=["DU123456"])
+    quantity: Quantity = Field(examples=["100"])
+    order_type: OrderType | None = None
+    limit_price: Price | None = None
+    stop_price: Price | None = None
+    time_in_force: TimeInForce | None = None
+    strategy: Name | None = None
+    params: dict[Name, Name] = {}
+
+
+class ResolvePlacementBody(Model):
+    """What became of a placement in doubt, by somebody who looked at the venue."""
+
+    status: Literal[
+        PlacementStatus.WORKING, PlacementStatus.REJECTED, PlacementStatus.CANCELED, PlacementStatus.EXPIRED
+    ]
+    reason: Reason
+
+
+class ResolveExceptionBody(Model):
+    """`subject` picks one of several with the same code; without it all of them are resolved."""
+
+    reason: Reason
+    subject: Annotated[str, Field(max_length=1000)] | None = None
+
+
+class AllocationBody(Model):
+    account_id: Name = Field(examples=["ACCT-001"])
+    portfolio_id: Name = Field(examples=["PORT-001"])
+    quantity: Quantity = Field(examples=["100"])
+
+
+class AllocationPatch(Model):
+    """Zero where busts have left the account nothing."""
+
+    quantity: Holding = Field(examples=["60"])
+
+
+Targets = Annotated[tuple[Name, ...], Field(max_length=1000)]
+
+
+class RuleBody(Model):
+    """`parameters` depend on `rule_type`; `target_accounts` names portfolios or accounts, empty means all."""
+
+    rule_id: Name | None = None
+    rule_type: Name = Field(examples=["max_order_notional"])
+    name: Name = Field(examples=["No order above one million"])
+    severity: Severity = Severity.HARD
+    parameters: dict[str, Any] = Field(examples=[{"max_notional": "1000000"}])
+    target_accounts: Targets = ()
+    active: bool = True
+
+
+class RulePatch(Model):
+    """Only the fields given change; each change is a new version."""
+
+    name: Name | None = None
+    severity: Severity | None = None
+    parameters: dict[str, Any] | None = None
+    target_accounts: Targets | None = None
+    active: bool | None = None
+
+
+class InstrumentBody(InstrumentTerms):
+    instrument_id: Name | None = None
+
+
+class PriceBody(Model):
+    instrument_id: Name
+    price: Price = Field(examples=["150.25"])
+    as_of: UtcInstant | None = None
+
+
+class PricesBody(Model):
+    prices: Annotated[tuple[PriceBody, ...], Field(min_length=1, max_length=5000)]

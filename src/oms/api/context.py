@@ -1,0 +1,41 @@
+"""What the HTTP interface is built from. The process that makes the client and the store also closes them."""
+
+from dataclasses import dataclass, field
+
+from temporalio.client import Client
+
+from oms.store import Store
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The limits and habits of the HTTP interface.
+
+    `api_tokens`: secrets from the environment; each is a key with the roles of `access.TOKEN_ROLES`.
+    `verdict_seconds`: how long a cancel or a close waits for its venue before the answer is 202.
+    `answer_within_seconds`: how long an order workflow may take to answer before the caller gets 503; more than
+    `verdict_seconds`. `gateway_patience_seconds`: the age at which a
+    gateway's last report no longer counts as a sign of life.
+    """
+
+    api_tokens: tuple[str, ...] = ()
+    development: bool = False
+    ui_url: str | None = None
+    max_body_bytes: int = 2_000_000
+    verdict_seconds: float = 20.0
+    answer_within_seconds: float = 30.0
+    retry_after_seconds: int = 2
+    gateway_patience_seconds: float = 30.0
+    stream_keep_alive_seconds: int = 15
+    stream_ring_events: int = 4096
+    key_cache_seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class APIContext:
+    """Everything an application needs from outside."""
+
+    store: Store
+    temporal: Client
+    version: str
+    settings: Settings = field(default_factory=Settings)

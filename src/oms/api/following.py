@@ -1,0 +1,146 @@
+"""Following the journal: one reader per process for any number of subscribers.
+
+The follower keeps the latest events in a ring. Positions have no hole, so a subscriber knows from its own
+position alone whether the ring holds what it has not seen; one that has fallen behind the ring reads from the
+store until it has caught up. Nothing is queued for a slow reader, nothing is skipped or sent twice.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import anyio
+import structlog
+from sse_starlette.event import ServerSentEvent
+
+from oms.api.views import JournalView
+from oms.domain.terms import Direction, State
+from oms.store import Store, StreamedEvent
+
+_SHORTEST, _LONGEST = 0.02, 0.1
+_BATCH = 500
+_log = structlog.get_logger("oms.api")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which events a subscriber sees. `portfolio_ids` are the only ones its key may see."""
+
+    portfolio_ids: tuple[str, ...] | None = None
+    portfolio_id: str | None = None
+    instrument_id: str | None = None
+    state: State | None = None
+    direction: Direction | None = None
+
+    def takes(self, streamed: StreamedEvent) -> bool:
+        return (
+            (self.portfolio_ids is None or streamed.portfolio_id in self.portfolio_ids)
+            and self.portfolio_id in (None, streamed.portfolio_id)
+            and self.instrument_id in (None, streamed.instrument_id)
+            and self.state in (None, streamed.event.state)
+            and self.direction in (None, streamed.direction)
+        )
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """An event and what every subscriber is sent of it, made once."""
+
+    event: StreamedEvent
+    sent: ServerSentEvent
+
+    @property
+    def position(self) -> int:
+        return self.event.position
+
+    @classmethod
+    def of(cls, streamed: StreamedEvent) -> "_Shown":
+        event = streamed.event
+        data = JournalView.of(event).model_dump_json()
+        return cls(streamed, ServerSentEvent(id=str(streamed.position), event=event.kind, data=data))
+
+
+class Follower:
+    """The process's one reader of the journal's head. It reads while somebody subscribes."""
+
+    def __init__(self, store: Store, ring_events: int = 4096) -> None:
+        self._store = store
+        self._ring: deque[_Shown] = deque(maxlen=ring_events)
+        self._head = 0
+        self._subscribers = 0
+        self._reader: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+
+    async def events(self, wanted: Wanted, after: int | None) -> AsyncIterator[ServerSentEvent]:
+        """The events `wanted` takes with a position greater than `after` (None: than the head), without end."""
+        head = await anyio.to_thread.run_sync(self._store.journal.head)
+        position = head if after is None else min(after, head)
+        self._subscribe(head)
+        try:
+            while True:
+                news = self._news
+                batch, position = await self._next(wanted, position)
+                for shown in batch:
+                    yield shown.sent
+                if position >= self._head:
+                    await news.wait()
+        finally:
+            self._unsubscribe()
+
+    async def _next(self, wanted: Wanted, position: int) -> tuple[list["_Shown"], int]:
+        """What comes after `position`, and the position up to which that is everything."""
+        if self._ring and self._ring[0].position <= position + 1:
+            skip = position + 1 - self._ring[0].position
+            fresh = [self._ring[i] for i in range(skip, min(len(self._ring), skip + _BATCH))]
+            seen = fresh[-1].position if fresh else position
+            return [shown for shown in fresh if wanted.takes(shown.event)], seen
+        if position >= self._head:
+            return [], position
+        return await anyio.to_thread.run_sync(self._from_store, wanted, position)
+
+    def _from_store(self, wanted: Wanted, position: int) -> tuple[list["_Shown"], int]:
+        head = self._store.journal.head()
+        found = self._store.journal.stream(
+            position,
+            _BATCH,
+            portfolio_ids=wanted.portfolio_ids,
+            portfolio_id=wanted.portfolio_id,
+            instrument_id=wanted.instrument_id,
+            state=wanted.state,
+            direction=wanted.direction,
+        )
+        last = found[-1].position if found else position
+        return [_Shown.of(streamed) for streamed in found], last if len(found) == _BATCH else max(head, last)
+
+    def _subscribe(self, head: int) -> None:
+        self._subscribers += 1
+        if self._reader is None or self._reader.done():
+            self._ring.clear()
+            self._head = head
+            self._reader = asyncio.create_task(self._read())
+
+    def _unsubscribe(self) -> None:
+        self._subscribers -= 1
+        if self._subscribers == 0 and self._reader is not None:
+            self._reader.cancel()
+            self._reader = None
+
+    async def _read(self) -> None:
+        """Poll the head: often while things happen, less often while nothing does."""
+        pause = _SHORTEST
+        while True:
+            try:
+                fresh = await anyio.to_thread.run_sync(self._store.journal.stream, self._head, _BATCH)
+            except Exception as error:  # noqa: BLE001 - the store is away: subscribers wait until it is back
+                _log.warning("the journal cannot be read; tried again", error=str(error))
+                fresh, pause = [], 1.0
+            if fresh:
+                self._ring.extend(_Shown.of(streamed) for streamed in fresh)
+                self._head = fresh[-1].position
+                news, self._news = self._news, asyncio.Event()
+                news.set()
+                pause = _SHORTEST
+            if len(fresh) < _BATCH:
+                await asyncio.sleep(pause)
+                pause = min(max(_LONGEST, pause), pause * 1.3)

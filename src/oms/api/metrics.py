@@ -1,0 +1,68 @@
+"""What Prometheus reads: requests by route and status, and the book as the store has it now."""
+
+from collections import Counter as Tally
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from oms.store import Store
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """The measurements of one application."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        labels = ("method", "route", "status")
+        self._requests = Counter("oms_requests", "Requests answered.", labels, registry=registry)
+        self._seconds = Histogram(
+            "oms_request_seconds", "Time to answer.", ("method", "route"), buckets=_BUCKETS, registry=registry
+        )
+        self._orders = Gauge("oms_orders", "Orders by state.", ("state",), registry=registry)
+        self._exceptions = Gauge(
+            "oms_open_exceptions", "Open exceptions by code.", ("code",), registry=registry
+        )
+        of_gateway = ("gateway",)
+        self._connected = Gauge(
+            "oms_gateway_connected", "The venue session is up.", of_gateway, registry=registry
+        )
+        self._open = Gauge(
+            "oms_gateway_gate_open", "Orders would be sent now.", of_gateway, registry=registry
+        )
+        self._doubts = Gauge("oms_gateway_in_doubt", "Placements in doubt.", of_gateway, registry=registry)
+        self._queue = Gauge("oms_gateway_queue", "Messages not delivered yet.", of_gateway, registry=registry)
+        self._reported = Gauge(
+            "oms_gateway_reported_seconds", "When it last reported, Unix time.", of_gateway, registry=registry
+        )
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request. `route` is the path template, never the path."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+
+    def text(self, store: Store) -> bytes:
+        """Everything in Prometheus' text format. Blocks."""
+        for state, count in store.orders.states().items():
+            self._orders.labels(state.value).set(count)
+        self._exceptions.clear()
+        for code, count in _open_exceptions(store).items():
+            self._exceptions.labels(code).set(count)
+        for report in store.gateways.all():
+            self._connected.labels(report.name).set(report.connected)
+            self._open.labels(report.name).set(report.gate_open)
+            self._doubts.labels(report.name).set(report.in_doubt)
+            self._queue.labels(report.name).set(report.queue)
+            self._reported.labels(report.name).set(report.updated_ns / 1e9)
+        return generate_latest(self._registry)
+
+
+def _open_exceptions(store: Store) -> Tally[str]:
+    found: Tally[str] = Tally()
+    cursor = None
+    while True:
+        page = store.orders.exceptions(limit=500, cursor=cursor)
+        found.update(listed.exception.code.value for listed in page.items)
+        cursor = page.next_cursor
+        if cursor is None:
+            return found

@@ -1,0 +1,332 @@
+"""The order book without HTTP: open an order, instruct it, ask it. Every surface goes through here."""
+
+import asyncio
+import json
+import os
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+import structlog
+from temporalio.client import (
+    Client,
+    RPCError,
+    RPCTimeoutOrCancelledError,
+    WithStartWorkflowOperation,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+    WorkflowUpdateFailedError,
+)
+from temporalio.common import (
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCStatusCode
+
+from oms.api.access import EVERYTHING, Reach
+from oms.api.new_order import NewOrder, resolve
+from oms.domain.commands import Actor, Command, Instruction, UpdateOrder
+from oms.domain.decide import Opening, decide, opening_events
+from oms.domain.errors import Code, Refused
+from oms.domain.identifiers import ORDER, identifier, uuid7, workflow_id
+from oms.domain.order import Order
+from oms.domain.terms import State
+from oms.store import Store
+from oms.workflows.contract import (
+    DIRECTION_ATTRIBUTE,
+    INSTRUMENT_ATTRIBUTE,
+    OPENED_UPDATE,
+    ORDER_QUEUE,
+    ORDER_WORKFLOW,
+    PORTFOLIO_ATTRIBUTE,
+    REFUSED,
+    STATE_ATTRIBUTE,
+    STATE_QUERY,
+    OrderInput,
+    Patience,
+    Recorded,
+    Refusal,
+)
+from oms.workflows.telling import static_details, summary
+
+MAX_MESSAGE_BYTES = 128_000
+"""An order carries its terms in every event and every hand-over; larger ones would outgrow Temporal's 2 MB payload."""
+_log = structlog.get_logger("oms.order_book")
+
+
+class _Gone(Exception):
+    """No workflow takes the message: the order is over, or there never was one."""
+
+
+class OrderBook:
+    """Orders as durable workflows. Methods raise `Refused`, with UNAVAILABLE where a part is away."""
+
+    def __init__(
+        self,
+        temporal: Client,
+        store: Store,
+        answer_within_seconds: float = 30.0,
+        patience: Patience = Patience(),
+    ) -> None:
+        """`patience` goes with every order opened here."""
+        self._temporal = temporal
+        self._store = store
+        self._answer_within = answer_within_seconds
+        self._patience = patience
+
+    async def create(
+        self,
+        new: NewOrder,
+        actor: Actor,
+        *,
+        order_id: str | None = None,
+        ts_event_ns: int | None = None,
+        correlation_id: str | None = None,
+        reach: Reach = EVERYTHING,
+    ) -> Recorded:
+        """Open an order; answers once it is in the journal. The same `order_id` again is the same order.
+
+        To repeat a request that names a client_order_id, give the same `ts_event_ns` too: it tells the repetition
+        from another request for the same client_order_id.
+
+        Raises Refused: INVALID_PORTFOLIO, INVALID_INSTRUMENT, INVALID_ACCOUNT, INVALID_VENUE, INVALID_ORDER_TYPE,
+        VALIDATION_FAILED, NOT_AUTHORIZED, DUPLICATE_ORDER with the `order_id` that holds the client_order_id.
+        """
+        minted = order_id or identifier(ORDER, uuid7(time.time_ns() // 1_000_000, os.urandom(10)))
+        asked_ns = time.time_ns() if ts_event_ns is None else ts_event_ns
+        opening = await anyio.to_thread.run_sync(
+            self._opening, new, actor, minted, asked_ns, correlation_id, reach
+        )
+        recorded = await self._open(opening)
+        if opening.request.client_order_id is not None:
+            await anyio.to_thread.run_sync(self._check_it_is_ours, opening)
+        return recorded
+
+    async def instruct(
+        self,
+        order_id: str,
+        command: Command,
+        actor: Actor,
+        *,
+        ts_event_ns: int | None = None,
+        correlation_id: str | None = None,
+        expected_version: int | None = None,
+        update_id: str | None = None,
+    ) -> Recorded:
+        """Give one command; answers once its events are in the journal. The same `update_id` again is one command.
+
+        Raises Refused: whatever the domain refuses, ORDER_NOT_FOUND, VERSION_CONFLICT, UNAVAILABLE.
+        """
+        asked = Instruction(
+            command=command,
+            actor=actor,
+            ts_event_ns=time.time_ns() if ts_event_ns is None else ts_event_ns,
+            correlation_id=correlation_id,
+            expected_version=expected_version,
+        )
+        payload = _payload(asked)
+        _check_size(len(json.dumps(payload)))
+        handle = self._temporal.get_workflow_handle(workflow_id(order_id))
+        try:
+            async with _patient(self._answer_within):
+                recorded: Recorded = await handle.execute_update(
+                    command.kind, payload, id=update_id, result_type=Recorded
+                )
+        except _Gone:
+            return await anyio.to_thread.run_sync(self._afterwards, order_id, asked)
+        return recorded
+
+    async def state(self, order_id: str) -> Order:
+        """The order as its workflow knows it, at or ahead of the projection. Raises Refused: ORDER_NOT_FOUND."""
+        handle = self._temporal.get_workflow_handle(workflow_id(order_id))
+        try:
+            async with _patient(self._answer_within):
+                order: Order = await handle.query(STATE_QUERY, result_type=Order)
+        except _Gone:
+            return await anyio.to_thread.run_sync(self._recorded_order, order_id)
+        return order
+
+    def _opening(
+        self,
+        new: NewOrder,
+        actor: Actor,
+        order_id: str,
+        ts_event_ns: int,
+        correlation_id: str | None,
+        reach: Reach,
+    ) -> Opening:
+        """The opening, checked as the workflow will check it, under the id that holds the client_order_id."""
+        request, instrument, account_id = resolve(self._store, new, reach)
+        opening = Opening(
+            order_id=order_id,
+            request=request,
+            instrument=instrument,
+            default_account_id=account_id,
+            actor=actor,
+            ts_event_ns=ts_event_ns,
+            correlation_id=correlation_id,
+        )
+        opening_events(opening, datetime.now(UTC))
+        _check_size(len(opening.model_dump_json()))
+        if request.client_order_id is None:
+            return opening
+        holder = self._store.orders.claim(request.portfolio_id, request.client_order_id, order_id)
+        if holder != order_id and self._store.orders.get(holder) is not None:
+            raise _duplicate(opening, holder)
+        return opening.model_copy(update={"order_id": holder})
+
+    async def _open(self, opening: Opening) -> Recorded:
+        """Start the workflow, or find it started, and wait until the order is in the journal."""
+        operation: WithStartWorkflowOperation[Any, str] = WithStartWorkflowOperation(
+            ORDER_WORKFLOW,
+            OrderInput(opening=opening, patience=self._patience),
+            id=workflow_id(opening.order_id),
+            task_queue=ORDER_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            search_attributes=_attributes(opening),
+            static_summary=summary(opening)[:200],
+            static_details=static_details(opening),
+        )
+        try:
+            async with _patient(self._answer_within):
+                recorded: Recorded = await self._temporal.execute_update_with_start_workflow(
+                    OPENED_UPDATE, start_workflow_operation=operation, result_type=Recorded
+                )
+        except _Gone:
+            order = await anyio.to_thread.run_sync(self._store.orders.get, opening.order_id)
+            if order is None:
+                opening_events(opening, datetime.now(UTC))
+                raise _away("The order was not opened; try again.") from None
+            return _recorded(order)
+        return recorded
+
+    def _check_it_is_ours(self, opening: Opening) -> None:
+        """Many may finish one claim; the order is the one's who opened it. Raises Refused: DUPLICATE_ORDER."""
+        first = self._store.journal.of_order(opening.order_id)[0]
+        if (first.ts_event_ns, first.actor.key) != (opening.ts_event_ns, opening.actor.key):
+            raise _duplicate(opening, opening.order_id)
+
+    def _afterwards(self, order_id: str, asked: Instruction) -> Recorded:
+        """What the domain says of a command to an order whose workflow has ended."""
+        order = self._recorded_order(order_id)
+        if decide(order, asked, datetime.now(UTC)):
+            raise _away(f"The workflow of {order_id} is away.")
+        return _recorded(order)
+
+    def _recorded_order(self, order_id: str) -> Order:
+        order = self._store.orders.get(order_id)
+        if order is None:
+            raise no_order(order_id)
+        return order
+
+
+def no_order(order_id: str) -> Refused:
+    """ORDER_NOT_FOUND, also for an order that the caller may not see."""
+    return Refused(Code.ORDER_NOT_FOUND, f"There is no order {order_id!r}.", order_id=order_id)
+
+
+class _patient:  # noqa: N801 - reads as a clause: async with _patient(30)
+    """Turns what Temporal raises into refusals, and too long a wait into UNAVAILABLE."""
+
+    def __init__(self, seconds: float) -> None:
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: Any
+    ) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError as late:
+            raise _away("The order's workflow does not answer.") from late
+        translated = _translated(error)
+        if translated is not None:
+            raise translated from error
+
+
+def _translated(error: BaseException | None) -> Exception | None:
+    match error:
+        case WorkflowUpdateFailedError():
+            return _of_failure(error.cause)
+        case WorkflowAlreadyStartedError():
+            return _Gone()
+        case RPCError(status=RPCStatusCode.NOT_FOUND):
+            return _Gone()
+        case RPCError(status=RPCStatusCode.INVALID_ARGUMENT):
+            return None
+        case (
+            RPCError()
+            | RPCTimeoutOrCancelledError()
+            | WorkflowQueryFailedError()
+            | WorkflowQueryRejectedError()
+        ):
+            _log.warning("Temporal did not answer", error=str(error))
+            return _away("Temporal is away, or no worker answers.")
+        case RuntimeError() if str(error).startswith("Failed client connect"):
+            return _away("Temporal is away.")
+    return None
+
+
+def _of_failure(cause: BaseException | None) -> Exception | None:
+    if not isinstance(cause, ApplicationError):
+        return None
+    if cause.type != REFUSED:
+        _log.warning("an order workflow ended while it was asked", error=str(cause), type=cause.type)
+        return _Gone()
+    refusal = Refusal.model_validate(cause.details[0])
+    return Refused(Code(refusal.code), refusal.message, **refusal.facts)
+
+
+def _away(message: str) -> Refused:
+    return Refused(Code.UNAVAILABLE, message)
+
+
+def _duplicate(opening: Opening, holder: str) -> Refused:
+    request = opening.request
+    return Refused(
+        Code.DUPLICATE_ORDER,
+        f"{request.portfolio_id} has an order with client_order_id {request.client_order_id!r}: {holder}.",
+        order_id=holder,
+        client_order_id=request.client_order_id,
+    )
+
+
+def _recorded(order: Order) -> Recorded:
+    return Recorded(order_id=order.order_id, version=order.version, state=order.state)
+
+
+def _payload(asked: Instruction) -> dict[str, Any]:
+    """The instruction as JSON in which a field given as null stays apart from one not given."""
+    payload = asked.model_dump(mode="json")
+    if isinstance(asked.command, UpdateOrder):
+        payload["command"]["changes"] = asked.command.changes.model_dump(mode="json", exclude_unset=True)
+    return payload
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_MESSAGE_BYTES:
+        raise Refused(
+            Code.PAYLOAD_TOO_LARGE,
+            f"The request is {size} bytes as an order keeps it; at most {MAX_MESSAGE_BYTES} are kept.",
+            limit=MAX_MESSAGE_BYTES,
+            actual=size,
+        )
+
+
+def _attributes(opening: Opening) -> TypedSearchAttributes:
+    request = opening.request
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(STATE_ATTRIBUTE, State.CREATED.value),
+            SearchAttributePair(PORTFOLIO_ATTRIBUTE, request.portfolio_id),
+            SearchAttributePair(INSTRUMENT_ATTRIBUTE, request.instrument_id),
+            SearchAttributePair(DIRECTION_ATTRIBUTE, request.direction.value),
+        ]
+    )

@@ -1,0 +1,132 @@
+"""The intents as the session uses them: asynchronous, changed under one lock with the inbound writer."""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+import structlog
+
+from oms.domain.facts import PlacementReported
+from oms.domain.terms import PlacementStatus
+from oms.domain.venues import PlacementTicket, VenueAnswer
+from oms.gateways.ibkr.inbound import Inbound
+from oms.gateways.ibkr.reading import Record
+from oms.gateways.ibkr.settings import IBKRSettings
+from oms.gateways.ibkr.translating import record_of
+from oms.store import Intent, IntentState, Store
+
+LOG = structlog.get_logger()
+UNSETTLED = (IntentState.SENDING, IntentState.IN_DOUBT)
+
+
+class Change(NamedTuple):
+    """What becomes of an intent, and the key under which its order is told."""
+
+    key: str
+    state: IntentState
+    record: Record
+
+
+Decide = Callable[[Intent, Record], Change | None]
+
+
+class Books:
+    """Each method is one step that a crash may follow; each may be repeated."""
+
+    def __init__(
+        self, store: Store, settings: IBKRSettings, inbound: Inbound, clock: Callable[[], int]
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._inbound = inbound
+        self._clock = clock
+
+    async def get(self, placement_id: str) -> Intent | None:
+        return await asyncio.to_thread(self._store.intents.get, placement_id)
+
+    async def unsettled(self) -> list[Intent]:
+        """The intents of which the broker may or may not know: sent, or once acknowledged and not over."""
+        states = (IntentState.SENDING, IntentState.ACKNOWLEDGED, IntentState.IN_DOUBT)
+        return await asyncio.to_thread(self._in_state, *states)
+
+    def _in_state(self, *states: IntentState) -> list[Intent]:
+        return self._store.intents.in_state(self._settings.client_id, *states, gateway=self._settings.name)
+
+    async def open(
+        self, ticket: PlacementTicket, state: IntentState, record: Record, at_least: int = 1
+    ) -> tuple[Intent, bool]:
+        """The placement's intent, and whether this call wrote it. The order id is never given to another."""
+        async with self._inbound.books:
+            return await asyncio.to_thread(self._open, ticket, state, record, at_least)
+
+    def _open(
+        self, ticket: PlacementTicket, state: IntentState, record: Record, at_least: int
+    ) -> tuple[Intent, bool]:
+        found = self._store.intents.get(ticket.placement_id)
+        if found is not None:
+            return found, False
+        now = self._clock()
+        intent = Intent(
+            placement_id=ticket.placement_id,
+            order_id=ticket.order_id,
+            gateway=self._settings.name,
+            client_id=self._settings.client_id,
+            broker_order_id=self._store.intents.next_broker_order_id(self._settings.order_ids_key, at_least),
+            order_ref=ticket.order_ref,
+            account=ticket.account,
+            state=state,
+            ticket=ticket,
+            created_ns=now,
+            updated_ns=now,
+            detail=record.model_dump_json(),
+        )
+        return self._store.intents.open(intent)
+
+    async def change(self, placement_id: str, decide: Decide) -> Intent | None:
+        """Tell the order what `decide` makes of the intent as it is now, and move it, in one piece.
+
+        The order is told first and once per key; a crash before the intent moves tells it again, as nothing new.
+        """
+        async with self._inbound.books:
+            intent = await self.get(placement_id)
+            change = decide(intent, record_of(intent)) if intent else None
+            if intent is None or change is None:
+                return intent
+            fact = reported(intent.model_copy(update={"updated_ns": self._clock()}), change.record)
+            await self._inbound.tell(intent.order_id, placement_id, f"{change.key}/{placement_id}", fact)
+            detail = change.record.model_dump_json()
+            return await asyncio.to_thread(
+                lambda: self._store.intents.update(placement_id, state=change.state, detail=detail)
+            )
+
+    async def doubt(self, intent: Intent, reason: str) -> Intent:
+        """Nobody knows whether the broker has the order: IN_DOUBT, and the order is told. News that came
+        meanwhile stands."""
+
+        def doubted(current: Intent, record: Record) -> Change | None:
+            if current.state is not intent.state or current.state is IntentState.IN_DOUBT:
+                return None
+            LOG.warning("ibkr.alarm.in_doubt", placement_id=intent.placement_id, reason=reason)
+            number = record.doubts + 1
+            update = {"status": PlacementStatus.IN_DOUBT, "reason": reason, "doubts": number}
+            return Change(f"doubt-{number}", IntentState.IN_DOUBT, record.model_copy(update=update))
+
+        return await self.change(intent.placement_id, doubted) or intent
+
+
+def reported(intent: Intent, record: Record) -> PlacementReported:
+    """What is known of a placement, as a fact."""
+    return PlacementReported(
+        placement_id=intent.placement_id,
+        status=record.status,
+        filled_quantity=record.filled,
+        venue_order_ids=tuple(str(perm_id) for perm_id in intent.perm_ids),
+        reason=record.reason,
+        ts_event_ns=intent.updated_ns,
+        ts_init_ns=intent.updated_ns,
+    )
+
+
+def answer(intent: Intent) -> VenueAnswer:
+    """The answer of a call about a placement: the same for every call until the venue says something new."""
+    return VenueAnswer(facts=(reported(intent, record_of(intent)),))

@@ -1,0 +1,57 @@
+"""How one IBKR session is configured."""
+
+from dataclasses import dataclass
+
+_CLIENT_LIMIT = 50
+"""Messages a second that IBKR takes from one client (TWS API, "Pacing Limitations")."""
+
+
+@dataclass(frozen=True, slots=True)
+class IBKRSettings:
+    """One session with one IB Gateway. All times are seconds.
+
+    client_id: fixed and above 0; one process only may use it. accounts: those that this session may trade;
+    empty means all that the login manages. messages_per_second: our own pace, below IBKR's limit of 50.
+    acknowledge_seconds: how long a placement or a cancel waits for the first word about it.
+    grace_seconds: pause between two looks at the broker's lists before an order counts as absent.
+    backoff_seconds: longest pause between two attempts to connect.
+    lease_seconds: how long a process that died keeps others from this client id.
+    timezone: zone of times that IB sends without one.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 4002
+    client_id: int = 1
+    accounts: tuple[str, ...] = ()
+    name: str = "ibkr"
+    messages_per_second: int = 40
+    acknowledge_seconds: float = 5.0
+    grace_seconds: float = 2.0
+    heartbeat_seconds: float = 5.0
+    reconcile_seconds: float = 30.0
+    connect_timeout_seconds: float = 10.0
+    request_timeout_seconds: float = 10.0
+    backoff_seconds: float = 30.0
+    lease_seconds: float = 10.0
+    timezone: str = "US/Eastern"
+
+    def __post_init__(self) -> None:
+        if self.client_id <= 0:
+            raise ValueError("client_id must be above 0: client 0 binds the orders that people enter in TWS")
+        if not 0 < self.messages_per_second < _CLIENT_LIMIT:
+            raise ValueError(f"messages_per_second must be between 1 and {_CLIENT_LIMIT - 1}")
+
+    @property
+    def order_ids_key(self) -> str:
+        """The sequence of order ids of this client; it goes on when the broker's gateway moves."""
+        return f"{self.name}/{self.client_id}"
+
+    @property
+    def lease_key(self) -> str:
+        """What only one process may use: this client id at this gateway."""
+        return f"ibkr/{self.host}:{self.port}/{self.client_id}"
+
+    @property
+    def library_limit(self) -> int:
+        """ib_async's own limit: always wider than ours, so that its queue stays empty."""
+        return max(45, self.messages_per_second + 5)

@@ -1,0 +1,154 @@
+"""The OpenAPI document: complete, and what a fuzzer finds when it takes it at its word."""
+
+import contextlib
+from collections.abc import Iterator
+
+import anyio
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+from schemathesis import APIOperation, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
+
+from oms.domain.errors import MEANING, Code
+from oms.domain.terms import Role
+from tests.api.desk import Desk
+
+BOOK = {
+    "CreateOrder", "ListOrders", "GetOrder", "UpdateOrder", "CancelOrder", "CloseOrder", "SendToTrader",
+    "SendToOperations", "ConfirmOrder", "SettleOrder", "ReconcileOrder", "RequestPreTradeCompliance",
+    "PassPreTradeCompliance", "FailPreTradeCompliance", "OverridePreTradeCompliance",
+    "RequestPostTradeCompliance", "PassPostTradeCompliance", "FailPostTradeCompliance",
+    "OverridePostTradeCompliance", "CreatePlacement", "CancelPlacement", "CreateAllocation", "UpdateAllocation",
+}  # fmt: skip
+FUZZER = "secret-fuzzer"
+EXAMPLES = 10
+schemathesis.openapi.format(
+    "decimal",
+    st.one_of(
+        st.decimals(min_value="0.000001", max_value=10**12, places=6).map(str),
+        st.sampled_from(["0", "-1", "1e3", "1E-19", "NaN", "9" * 40, "1_000", " 5 ", "1e9999999"]),
+    ),
+)
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
+
+
+async def test_every_operation_has_the_order_books_own_name(desk: Desk) -> None:
+    document = (await desk.client.get("/openapi.json")).json()
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(names) == len(set(names))
+    assert set(names) >= BOOK
+    assert set(document["components"]["securitySchemes"]) == {"Bearer", "ApiKey", "ApiToken"}
+
+
+async def test_every_route_documents_its_refusals(desk: Desk) -> None:
+    document = (await desk.client.get("/openapi.json")).json()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation["tags"], path
+            assert operation.get("summary") or operation.get("description"), path
+            if not path.startswith("/v1"):
+                continue
+            assert operation["security"], path
+            assert {"400", "401", "403", "404", "413", "422", "500", "503"} <= set(operation["responses"]), (
+                path
+            )
+            for status, response in operation["responses"].items():
+                if status.startswith(("4", "5")):
+                    (media,) = response["content"]
+                    assert media == "application/problem+json", (path, method, status)
+
+
+async def test_every_reference_in_the_document_leads_somewhere(desk: Desk) -> None:
+    document = (await desk.client.get("/openapi.json")).json()
+
+    def references(value: object) -> Iterator[str]:
+        if isinstance(value, dict):
+            yield from ([value["$ref"]] if isinstance(value.get("$ref"), str) else [])
+            yield from (found for item in value.values() for found in references(item))
+        elif isinstance(value, list):
+            yield from (found for item in value for found in references(item))
+
+    found = set(references(document))
+    assert len(found) > 20
+    assert found <= {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+
+
+async def test_the_document_loads_nothing_from_elsewhere(desk: Desk) -> None:
+    for path in ("/docs", "/redoc"):
+        assert (await desk.client.get(path)).status_code == 404
+
+
+def test_every_code_has_a_meaning_and_a_status() -> None:
+    assert set(MEANING) == set(Code)
+
+
+@pytest.mark.slow
+async def test_a_fuzzer_finds_no_defect_and_no_undocumented_status(desk: Desk, address: str) -> None:
+    """Generated requests, good and bad, against every operation, most of them on an order that exists."""
+    everything = [role for role in Role if role is not Role.SYSTEM]
+    desk.context.store.keys.create("fuzzer", everything, FUZZER)
+    document = (await desk.client.get("/openapi.json")).json()
+    _, placement_id = await desk.routed()
+    account = {"account_id": "ACCT-fuzz", "name": "fuzz", "broker_account": "DU-fuzz"}
+    await desk.post("/v1/accounts", account)
+    portfolio = {"portfolio_id": "PORT-fuzz", "name": "fuzz", "default_account_id": "ACCT-fuzz"}
+    await desk.post("/v1/portfolios", portfolio)
+    orders = [(await desk.order())["order_id"], (await desk.order())["order_id"], (await desk.filled())[0]]
+    await desk.command(orders[1], "pre-trade-compliance/request")
+    rest = {
+        "placement_id": placement_id,
+        "instrument_id": desk.instrument_id,
+        "portfolio_id": "PORT-fuzz",
+        "account_id": "ACCT-fuzz",
+        "default_account_id": "ACCT-fuzz",
+        "rule_type": "max_order_notional",
+    }
+    known = [{"order_id": order_id, **rest} for order_id in orders]
+    schema = schemathesis.openapi.from_dict(document)
+    schema.config.generation.update(modes=list(GenerationMode))
+    found: list[str] = []
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        if operation.path.startswith("/v1/") and operation.path != "/v1/stream":
+            found += await anyio.to_thread.run_sync(fuzz, operation, address, known)
+    for rule in desk.context.store.rules.list(500, active=True).items:
+        desk.context.store.rules.deactivate(rule.rule_id)
+    assert not found, "\n\n".join(found[:10])
+
+
+def fuzz(operation: APIOperation, address: str, known: list[dict[str, str]]) -> list[str]:
+    """What is wrong with the answers of one operation."""
+    found: dict[str, str] = {}
+    for mode in GenerationMode:
+
+        @settings(
+            max_examples=EXAMPLES,
+            database=None,
+            deadline=None,
+            derandomize=True,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode), real=st.sampled_from([{}, *known]))
+        def ask(case: schemathesis.Case, real: dict[str, str]) -> None:
+            there = {name: real[name] for name in case.path_parameters if name in real}
+            case.path_parameters = {**case.path_parameters, **there}
+            if isinstance(case.body, dict):
+                case.body |= {name: real[name] for name in case.body if name in real}
+            response = case.call(base_url=address, headers={"Authorization": f"Bearer {FUZZER}"}, timeout=10)
+            try:
+                case.validate_response(response, checks=CHECKS)
+            except (FailureGroup, Failure) as failure:
+                found.setdefault(
+                    f"{operation.label} {response.status_code}", f"{failure}\n{response.text[:500]}"
+                )
+
+        with contextlib.suppress(Unsatisfiable):
+            ask()
+    return [f"{name}: {text}" for name, text in found.items()]

@@ -1,0 +1,207 @@
+"""What the broker says unasked: corrections, odd codes, orders of others, messages nobody can read."""
+
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import text
+from tests.gateways.rig import Rig, eventually, resting, status, ticket
+
+from oms.domain.terms import Direction, PlacementStatus
+from oms.store import InboxStatus, IntentState
+
+
+async def test_a_correction_is_one_more_execution_under_its_own_id(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    order = ticket(quantity="10")
+    await gateway.place(order)
+    (fill,) = await rig.fills(order)
+    corrected = rig.paper.correct_execution(fill.exec_id, Decimal(8), Decimal("99.5"))
+    await eventually(lambda: len(rig.orders.executions(order)) == 2)
+    again = rig.orders.executions(order)[1]
+    assert (again.exec_id, again.quantity, again.price) == (corrected, 8, Decimal("99.5"))
+    assert again.exec_id.rpartition(".")[0] == fill.exec_id.rpartition(".")[0]
+
+
+async def test_a_bust_is_a_correction_to_nothing(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    order = ticket()
+    await gateway.place(order)
+    (fill,) = await rig.fills(order)
+    rig.paper.correct_execution(fill.exec_id, Decimal(0), fill.price)
+    await eventually(lambda: len(rig.orders.executions(order)) == 2)
+    assert rig.orders.executions(order)[1].quantity == 0
+
+
+async def test_a_correction_during_an_outage_is_booked_once(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    order = ticket()
+    await gateway.place(order)
+    (fill,) = await rig.fills(order)
+    rig.paper.drop_connections()
+    rig.paper.correct_execution(fill.exec_id, Decimal(3), fill.price)
+    await eventually(lambda: len(rig.orders.executions(order)) == 2)
+    await gateway.reconcile()
+    assert [execution.quantity for execution in rig.orders.executions(order)] == [10, 3]
+
+
+@pytest.mark.parametrize("code", [399, 404, 2109, 2137, 10349, 10167])
+async def test_codes_that_inform_change_nothing(rig: Rig, code: int) -> None:
+    gateway = await rig.gateway()
+    order = resting()
+    await gateway.place(order)
+    rig.error(rig.intent(order).broker_order_id, code, "for your information")
+    await gateway.reconcile()
+    assert rig.orders.statuses(order) == [PlacementStatus.WORKING]
+    assert rig.orders.unreadable(order) == []
+    assert status(await gateway.cancel(order)) is PlacementStatus.CANCELED
+
+
+@pytest.mark.parametrize("code", [110, 201, 321, 329])
+async def test_a_rejected_change_of_a_live_order_does_not_end_it(rig: Rig, code: int) -> None:
+    gateway = await rig.gateway()
+    order = resting()
+    await gateway.place(order)
+    rig.error(rig.intent(order).broker_order_id, code, "Order rejected - reason:a change")
+    await gateway.reconcile()
+    assert rig.state(order) is IntentState.ACKNOWLEDGED
+    assert rig.orders.statuses(order) == [PlacementStatus.WORKING]
+
+
+async def test_an_unknown_code_is_shown_and_is_no_rejection(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    order = resting()
+    await gateway.place(order)
+    rig.error(rig.intent(order).broker_order_id, 77777, "something new")
+    (shown,) = await eventually(lambda: rig.orders.unreadable(order))
+    assert "something new" in shown.raw
+    assert rig.state(order) is IntentState.ACKNOWLEDGED
+
+
+async def test_202_alone_cancels_with_its_reason(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    order = resting()
+    await gateway.place(order)
+    rig.error(rig.intent(order).broker_order_id, 202, "Order Canceled - reason:by the exchange")
+    await eventually(lambda: rig.orders.statuses(order)[-1:] == [PlacementStatus.CANCELED])
+    assert "by the exchange" in (rig.orders.reports(order)[-1].reason or "")
+
+
+async def test_an_order_of_the_day_that_ends_has_expired(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    order = resting()
+    await gateway.place(order)
+    number = rig.intent(order).broker_order_id
+    perm_id = rig.at_the_broker(order)[0].perm_id
+    rig.say(3, number, "Cancelled", 0, 10, 0, perm_id, 0, 0, 1, "", 0)
+    rig.error(number, 202, "Order Canceled - reason:order expired")
+    await eventually(lambda: rig.orders.statuses(order)[-1:] == [PlacementStatus.EXPIRED])
+    assert rig.orders.reports(order)[-1].filled_quantity == 0
+    assert len(rig.orders.reports(order)) == 2
+
+
+async def test_a_locate_hold_is_held_and_revives(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    order = resting(direction=Direction.SELL_SHORT, limit_price=Decimal(900))
+    await gateway.place(order)
+    number = rig.intent(order).broker_order_id
+    perm_id = rig.at_the_broker(order)[0].perm_id
+    for state, why_held in (("Inactive", "locate"), ("PreSubmitted", ""), ("PendingCancel", "")):
+        rig.say(3, number, state, 0, 10, 0, perm_id, 0, 0, 1, why_held, 0)
+    await eventually(lambda: len(rig.orders.reports(order)) == 3)
+    assert rig.orders.statuses(order) == [
+        PlacementStatus.WORKING,
+        PlacementStatus.HELD,
+        PlacementStatus.WORKING,
+    ]
+
+
+async def test_an_inactive_order_without_a_text_is_rejected_all_the_same(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    order = resting()
+    await gateway.place(order)
+    perm_id = rig.at_the_broker(order)[0].perm_id
+    rig.say(3, rig.intent(order).broker_order_id, "Inactive", 0, 10, 0, perm_id, 0, 0, 1, "", 0)
+    await eventually(lambda: rig.orders.statuses(order)[-1:] == [PlacementStatus.REJECTED])
+
+
+async def test_a_second_order_behind_one_reference_is_kept_with_both_ids(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    order = resting()
+    await gateway.place(order)
+    number = rig.intent(order).broker_order_id
+    rig.say(3, number, "Submitted", 0, 10, 0, 424242, 0, 0, 1, "", 0)
+    await eventually(lambda: 424242 in rig.intent(order).perm_ids)
+    assert len(rig.intent(order).perm_ids) == 2
+
+
+async def test_orders_of_others_are_kept_and_never_touched(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    mine = resting()
+    await gateway.place(mine)
+    rig.say(3, 900, "Submitted", 0, 10, 0, 777, 0, 0, 9, "", 0)
+    parked = await eventually(rig.store.inbox.parked)
+    assert len(parked) == 1
+    assert parked[0].order_id is None
+    assert "did not place" in (parked[0].reason or "")
+    rig.say(3, 900, "Submitted", 0, 10, 0, 777, 0, 0, 9, "", 0)
+    await gateway.reconcile()
+    assert len(rig.store.inbox.parked()) == 1
+    assert rig.orders.statuses(mine) == [PlacementStatus.WORKING]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (3, "x", "Submitted", 0, 10, 0, 5, 0, 0, 1, "", 0),
+        (3, 1, "Sideways", 0, 10, 0, 0, 0, 0, 1, "", 0),
+        (3, 1, "Submitted", "nan", 10, 0, 0, 0, 0, 1, "", 0),
+        (11, -1, 1, "torn"),
+        (5, 1),
+        (59, 1, "exec", "not a number", "USD", "", "", ""),
+    ],
+)
+async def test_a_message_nobody_can_read_is_kept_and_stops_nothing(
+    rig: Rig, fields: tuple[object, ...]
+) -> None:
+    gateway = await rig.gateway()
+    order = ticket()
+    await gateway.place(order)
+    await rig.fills(order)
+    rig.say(*fields)
+    (kept,) = await eventually(rig.store.inbox.parked)
+    assert kept.status is InboxStatus.UNREADABLE
+    assert kept.reason
+    later = ticket()
+    await gateway.place(later)
+    await rig.fills(later)
+
+
+async def test_an_order_at_the_broker_that_is_not_what_was_sent_stops_for_a_person(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    order = resting(quantity="10")
+    await gateway.place(order)
+    await rig.crash(gateway)
+    wrong = order.model_copy(update={"quantity": Decimal(99)})
+    rig.edit(order, ticket=wrong.model_dump_json(), state="SENDING")
+    gateway = await rig.gateway()
+    (shown,) = await eventually(lambda: rig.orders.unreadable(order))
+    assert "quantity 10, not 99" in shown.reason
+    assert status(await gateway.place(wrong)) is PlacementStatus.IN_DOUBT
+    assert len(rig.at_the_broker(order)) == 1
+
+
+async def test_a_store_that_fails_for_a_while_loses_nothing(rig: Rig) -> None:
+    gateway = await rig.gateway(grace_seconds=0.1)
+    order = resting()
+    await gateway.place(order)
+    await eventually(lambda: rig.orders.statuses(order))
+    with rig.store.database.write() as connection:
+        connection.execute(text("ALTER TABLE inbox RENAME TO away"))
+    rig.paper.set_price("AAPL", Decimal("4.98"), Decimal("4.99"))
+    await eventually(lambda: gateway._inbound.waiting or rig.executed(order))
+    await eventually(lambda: gateway._inbound.failures > 0)
+    with rig.store.database.write() as connection:
+        connection.execute(text("ALTER TABLE away RENAME TO inbox"))
+    (fill,) = await rig.fills(order)
+    assert fill.exec_id == rig.executed(order)[0].exec_id
+    await eventually(lambda: rig.orders.charges(order))
