@@ -278,7 +278,7 @@ class Desk:
         raise AssertionError(f"still driving: {duties(self.order)}")
 
     def _can_do(self, duty: Duty, *, settle: bool) -> bool:
-        at_the_venue = duty.kind in (DutyKind.PLACE, DutyKind.CANCEL_AT_VENUE, DutyKind.ASK_VENUE)
+        at_the_venue = duty.kind in (DutyKind.PLACE, DutyKind.CANCEL_AT_VENUE, DutyKind.SETTLE_DOUBT, DutyKind.ASK_VENUE)
         return not at_the_venue and (settle or duty.kind is not DutyKind.ASK_CUSTODIAN)
 
     def _do(self, duty: Duty) -> None:

@@ -99,7 +99,7 @@ def test_the_system_stops_at_a_failed_post_trade_check() -> None:
 def test_the_system_stops_at_an_outcome_in_doubt_and_asks_the_venue() -> None:
     desk = placed()
     desk.observe(reported(P.IN_DOUBT, placement_id=its(desk), reason="timed out"))
-    assert owed(desk) == [(DutyKind.ASK_VENUE, its(desk))]
+    assert owed(desk) == [(DutyKind.SETTLE_DOUBT, its(desk))]
     waiting = waiting_on(desk.order)
     assert waiting.on == Role.TRADER
     assert "timed out" in waiting.what

@@ -145,9 +145,11 @@ class Tale:
         )
 
     def recorded(self, store: Store) -> "Tale":
-        """Record every batch, one after the other."""
+        """Record every batch that is not recorded yet, one after the other."""
+        last = len(store.journal.of_order(self.id))
         for order, events in self.batches:
-            store.journal.record(order, events)
+            if order.version > last:
+                store.journal.record(order, events)
         return self
 
 

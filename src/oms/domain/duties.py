@@ -28,6 +28,7 @@ class DutyKind(StrEnum):
     EVALUATE_POST_TRADE = "evaluate post-trade compliance"
     PLACE = "place at the venue"
     CANCEL_AT_VENUE = "cancel at the venue"
+    SETTLE_DOUBT = "look for it at the venue, and send it again only if it never arrived"
     ASK_VENUE = "ask the venue what became of it"
     SET_SETTLEMENT_DATE = "set the settlement date"
     INSTRUCT_CUSTODIAN = "instruct the custodian"
@@ -131,10 +132,12 @@ def _at_venues(order: Order) -> list[Duty]:
 
 
 def _owed_at_venue(placement: Placement) -> DutyKind | None:
-    if placement.venue_status is PlacementStatus.IN_DOUBT or placement.has_ended:
+    if placement.has_ended:
         return DutyKind.ASK_VENUE
     if placement.cancel_requested:
         return DutyKind.CANCEL_AT_VENUE
+    if placement.venue_status is PlacementStatus.IN_DOUBT:
+        return DutyKind.SETTLE_DOUBT
     return DutyKind.PLACE if placement.venue_status is PlacementStatus.PENDING else None
 
 
@@ -232,10 +235,13 @@ def waiting_on(order: Order) -> Waiting:
     return _waiting_on_others(order)
 
 
+_AT_VENUE = (DutyKind.PLACE, DutyKind.CANCEL_AT_VENUE, DutyKind.SETTLE_DOUBT, DutyKind.ASK_VENUE)
+
+
 def _waiting_on_duty(order: Order, duty: Duty) -> Waiting:
     if duty.kind is DutyKind.ASK_CUSTODIAN:
         return Waiting(on="custodian", what=f"settlement of {duty.subject}", until=duty.due)
-    if duty.kind in (DutyKind.PLACE, DutyKind.CANCEL_AT_VENUE, DutyKind.ASK_VENUE):
+    if duty.kind in _AT_VENUE:
         placement = order.placement(duty.subject)
         venue = placement.venue if placement else "the venue"
         what = "executions that it claims" if duty.due is not None else duty.kind

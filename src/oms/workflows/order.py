@@ -363,6 +363,9 @@ class OrderWorkflow:
     async def cancel_at_venue(self, duty: Duty) -> None:
         await self.at_venue(ports.CANCEL, duty, "cancel")
 
+    async def settle_doubt(self, duty: Duty) -> None:
+        await self.at_venue(ports.PLACE, duty, "settle the doubt about")
+
     async def ask_venue(self, duty: Duty) -> None:
         await self.at_venue(ports.ASK, duty, "ask about")
 
@@ -400,6 +403,7 @@ _DO: dict[DutyKind, Callable[[OrderWorkflow, Duty], Awaitable[None]]] = {
     DutyKind.EVALUATE_POST_TRADE: OrderWorkflow.evaluate_post_trade,
     DutyKind.PLACE: OrderWorkflow.place,
     DutyKind.CANCEL_AT_VENUE: OrderWorkflow.cancel_at_venue,
+    DutyKind.SETTLE_DOUBT: OrderWorkflow.settle_doubt,
     DutyKind.ASK_VENUE: OrderWorkflow.ask_venue,
     DutyKind.SET_SETTLEMENT_DATE: OrderWorkflow.set_settlement_date,
     DutyKind.INSTRUCT_CUSTODIAN: OrderWorkflow.instruct_custodian,
