@@ -2,13 +2,14 @@
 
 import time
 from datetime import timedelta
+from typing import Any
 
 import httpx
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from oms.domain.facts import CustodianStatement, SettlementReported
-from oms.domain.settlement import SettlementInstruction
+from oms.domain.settlement import CustodianAnswer, SettlementInstruction
 
 
 class CustodyActivities:
@@ -19,7 +20,7 @@ class CustodyActivities:
         self._ask_again = ask_again
 
     @activity.defn(name="instruct_custodian")
-    def instruct_custodian(self, told: SettlementInstruction) -> bool:
+    def instruct_custodian(self, told: SettlementInstruction) -> CustodianAnswer:
         """Give the custodian one instruction under its own id. Twice: the custodian holds it already."""
         answer = self._client.put(
             f"/instructions/{told.instruction_id}",
@@ -33,7 +34,7 @@ class CustodyActivities:
                 non_retryable=True,
             )
         answer.raise_for_status()
-        return True
+        return CustodianAnswer(word=_word(told, answer.json()))
 
     @activity.defn(name="ask_custodian")
     def ask_custodian(self, told: SettlementInstruction) -> SettlementReported:
@@ -46,19 +47,10 @@ class CustodyActivities:
             self.instruct_custodian(told)
             raise self._not_yet("the custodian did not know the instruction; it was given again")
         answer.raise_for_status()
-        word = answer.json()
-        if word["status"] == "PENDING":
+        word = _word(told, answer.json())
+        if word is None:
             raise self._not_yet(f"{told.instruction_id} is pending at the custodian")
-        now = time.time_ns()
-        statement = word.get("statement")
-        return SettlementReported(
-            ts_event_ns=int(word.get("ts_event_ns") or now),
-            ts_init_ns=now,
-            instruction_id=told.instruction_id,
-            settled=word["status"] == "SETTLED",
-            reason=word.get("reason"),
-            statement=CustodianStatement.model_validate(statement) if statement else None,
-        )
+        return word
 
     def _not_yet(self, why: str) -> ApplicationError:
         return ApplicationError(
@@ -67,3 +59,19 @@ class CustodyActivities:
             next_retry_delay=self._ask_again,
             category=ApplicationErrorCategory.BENIGN,
         )
+
+
+def _word(told: SettlementInstruction, said: dict[str, Any]) -> SettlementReported | None:
+    """The custodian's word, or None while the instruction is pending."""
+    if said["status"] == "PENDING":
+        return None
+    now = time.time_ns()
+    statement = said.get("statement")
+    return SettlementReported(
+        ts_event_ns=int(said.get("ts_event_ns") or now),
+        ts_init_ns=now,
+        instruction_id=told.instruction_id,
+        settled=said["status"] == "SETTLED",
+        reason=said.get("reason"),
+        statement=CustodianStatement.model_validate(statement) if statement else None,
+    )

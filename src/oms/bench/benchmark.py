@@ -12,14 +12,17 @@ from uuid import uuid4
 
 import httpx
 import psutil
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from oms import __version__
+from oms.api.new_order import NewOrder
+from oms.api.order_book import OrderBook
 from oms.bench.baseline import QUEUE, BareLifecycle, BareUpdates, bare_activity, bare_local_activity
 from oms.bench.measuring import Latencies, Row, latencies, rate
+from oms.domain.commands import Actor
 from oms.domain.identifiers import workflow_id
 from oms.domain.reference import InstrumentTerms
-from oms.domain.terms import State
+from oms.domain.terms import Role, State
 from oms.workers.stack import Stack
 
 _PATIENCE = 120.0
@@ -34,12 +37,13 @@ class Bench:
         self.orders = orders
         self.concurrency = concurrency
         self.tell = tell
+        self.book = OrderBook(stack.client, stack.store, _PATIENCE)
         terms = InstrumentTerms(symbol="AAPL", primary_exchange="NASDAQ")
         self.instrument_id = stack.store.reference.put_instrument(terms, f"INS-{uuid4()}").instrument_id
 
     async def report(self) -> list[Row]:
         """Every measurement, in order."""
-        limits = httpx.Limits(max_connections=self.concurrency + 10)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=self.concurrency)
         async with (
             self._bare_worker(),
             httpx.AsyncClient(
@@ -60,7 +64,7 @@ class Bench:
         await rate(warm, self.concurrency, self._straight_through)
         self.tell(f"{self.orders} bare workflows, {self.concurrency} at a time")
         before = await rate(self.orders, self.concurrency, self._bare_lifecycle)
-        self.tell(f"{self.orders} straight-through orders over HTTP, {self.concurrency} at a time")
+        self.tell(f"{self.orders} straight-through orders, {self.concurrency} at a time")
         ours = await rate(self.orders, self.concurrency, self._straight_through)
         self.tell(f"{self.orders} bare workflows again")
         bare = (before + await rate(self.orders, self.concurrency, self._bare_lifecycle)) / 2
@@ -95,15 +99,17 @@ class Bench:
         await handle.result()
 
     async def _straight_through(self, _number: int) -> str:
-        order_id = await self._create("straight_through")
+        """Opened through the order book's own service, as the baseline is started through the client."""
+        new = NewOrder.model_validate(self._terms("straight_through"))
+        order_id = (await self.book.create(new, Actor(key="bench", roles=(Role.PM,)))).order_id
         handle = self.stack.client.get_workflow_handle(workflow_id(order_id), result_type=str)
         state = await asyncio.wait_for(handle.result(), _PATIENCE)
         if state != State.RECONCILED:
             raise RuntimeError(f"{order_id} ended {state}")
         return order_id
 
-    async def _create(self, automation: str, **terms: str) -> str:
-        body = {
+    def _terms(self, automation: str) -> dict[str, str]:
+        return {
             "portfolio_id": "PORT-001",
             "instrument_id": self.instrument_id,
             "direction": "Buy",
@@ -111,8 +117,10 @@ class Bench:
             "order_type": "Market",
             "time_in_force": "Day",
             "automation": automation,
-        } | terms
-        answer = await self.http.post("/v1/orders", json=body, headers=self._key("pm"))
+        }
+
+    async def _create(self, automation: str) -> str:
+        answer = await self.http.post("/v1/orders", json=self._terms(automation), headers=self._key("pm"))
         answer.raise_for_status()
         return str(answer.json()["order_id"])
 
@@ -205,6 +213,7 @@ class Bench:
             task_queue=QUEUE,
             workflows=[BareLifecycle, BareUpdates],
             activities=[bare_activity, bare_local_activity],
+            workflow_runner=UnsandboxedWorkflowRunner(),
             max_concurrent_workflow_tasks=self.stack.settings.max_workflow_tasks,
             graceful_shutdown_timeout=timedelta(seconds=1),
         )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from oms.domain.facts import CustodianStatement
+from oms.domain.facts import CustodianStatement, SettlementReported
 from oms.domain.identifiers import instruction_id
 from oms.domain.model import Open
 from oms.domain.numbers import Exact, Quantity, multiply, plain, subtract
@@ -41,6 +41,12 @@ class SettlementInstruction(Open):
     trade_date: date
     settlement_date: date
     settles_at: datetime
+
+
+class CustodianAnswer(Open):
+    """The custodian has the instruction; `word` is what it says of it already, if anything."""
+
+    word: SettlementReported | None = None
 
 
 def principal(order: Order) -> Decimal:

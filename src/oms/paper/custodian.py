@@ -1,7 +1,7 @@
 """A paper custodian over HTTP: it takes instructions, settles them when they are due, and states what it settled.
 
-    PUT  /instructions/{id}   the instruction; again: 200; another one under the same id: 409
-    GET  /instructions/{id}   {"status": PENDING | SETTLED | FAILED, "reason", "statement", "ts_event_ns"}
+    PUT  /instructions/{id}   the instruction; another one under the same id: 409
+    GET  /instructions/{id}   both answer {"status": PENDING | SETTLED | FAILED, "reason", "statement", "ts_event_ns"}
     PUT  /plans/{symbol}      what goes wrong for a symbol: {"fail": reason or null, "differ": {field: amount}}
     GET  /healthz
 
@@ -10,7 +10,6 @@ Its book is one SQLite file, so a killed custodian comes back knowing what it kn
 
 import json
 import sqlite3
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -116,7 +115,7 @@ def create_custodian(book: CustodianBook) -> Starlette:
             return JSONResponse({"error": "the path and the body name two instructions"}, status_code=422)
         if not book.take(instruction):
             return JSONResponse({"error": "another instruction is held under this id"}, status_code=409)
-        return JSONResponse({"status": "TAKEN", "ts_event_ns": time.time_ns()})
+        return JSONResponse(book.word(instruction.instruction_id))
 
     async def get_instruction(request: Request) -> Response:
         word = book.word(request.path_params["id"])

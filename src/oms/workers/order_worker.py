@@ -5,8 +5,7 @@ from datetime import timedelta
 
 import httpx
 from temporalio.client import Client
-from temporalio.worker import PollerBehaviorAutoscaling, Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
 from oms.activities.book import BookActivities
 from oms.activities.calendar import CalendarActivities
@@ -44,9 +43,7 @@ def build_order_worker(
             custody.ask_custodian,
         ],
         activity_executor=ThreadPoolExecutor(settings.activity_threads, thread_name_prefix="activity"),
-        workflow_runner=SandboxedWorkflowRunner(
-            restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
-        ),
+        workflow_runner=UnsandboxedWorkflowRunner(),
         max_cached_workflows=settings.max_cached_workflows,
         max_concurrent_workflow_tasks=settings.max_workflow_tasks,
         max_concurrent_activities=settings.activity_threads,

@@ -191,13 +191,20 @@ class OrderWorkflow:
             await self.something_happens()
 
     async def catch_up(self) -> None:
-        """Take facts and hand-offs and record them, until nothing new came while recording."""
+        """Take facts, hand-offs and what the store has to say, and record it all, until nothing new came meanwhile."""
         while True:
             self.listen()
             self.take_steps()
-            if not self.outbox:
+            if reading := self.next_reading():
+                await self.do(reading)
+            elif self.outbox:
+                await self.record()
+            else:
                 return
-            await self.record()
+
+    def next_reading(self) -> Duty | None:
+        """A short look into our own store that is owed now: taken at once, so that one batch tells the whole story."""
+        return next((d for d in duties(self.order) if d.kind in _READINGS and self.is_ready(d)), None)
 
     def listen(self) -> None:
         """Take every fact that has arrived."""
@@ -337,7 +344,7 @@ class OrderWorkflow:
             self.in_trouble(duty.key, failure)
         except Exception as defect:  # noqa: BLE001 - raised by the loop: a defect stops the task, not the order
             self.defect = defect
-        del self.in_flight[duty.key]
+        self.in_flight.pop(duty.key, None)
         self.rests_until[duty.key] = workflow.now() + self.patience.again
         self.woken = True
 
@@ -387,10 +394,12 @@ class OrderWorkflow:
 
     async def instruct_custodian(self, _duty: Duty) -> None:
         told = instruction(self.order)
-        await ports.INSTRUCT_CUSTODIAN(
+        answer = await ports.INSTRUCT_CUSTODIAN(
             told, summary=f"{told.direction} {told.quantity} {told.symbol} for {told.settlement_date}"
         )
         self.fold(instructed(self.order, told, workflow.now()))
+        if answer.word is not None:
+            self.inbox.append((CUSTODIAN, (answer.word,)))
 
     async def ask_custodian(self, _duty: Duty) -> None:
         told = instruction(self.order)
@@ -398,6 +407,9 @@ class OrderWorkflow:
         self.inbox.append((CUSTODIAN, (said,)))
 
 
+_READINGS = frozenset(
+    {DutyKind.EVALUATE_PRE_TRADE, DutyKind.EVALUATE_POST_TRADE, DutyKind.SET_SETTLEMENT_DATE}
+)
 _DO: dict[DutyKind, Callable[[OrderWorkflow, Duty], Awaitable[None]]] = {
     DutyKind.EVALUATE_PRE_TRADE: OrderWorkflow.evaluate_pre_trade,
     DutyKind.EVALUATE_POST_TRADE: OrderWorkflow.evaluate_post_trade,

@@ -15,7 +15,7 @@ from temporalio.common import Priority, RetryPolicy
 from oms.domain.compliance import Verdict
 from oms.domain.facts import SettlementReported
 from oms.domain.order import JournalBatch, Order, Recording
-from oms.domain.settlement import SettlementDate, SettlementInstruction
+from oms.domain.settlement import CustodianAnswer, SettlementDate, SettlementInstruction
 from oms.domain.venues import PlacementTicket, VenueAnswer
 
 A = TypeVar("A")
@@ -106,8 +106,8 @@ CANCEL: Port[PlacementTicket, VenueAnswer] = Port(
 ASK: Port[PlacementTicket, VenueAnswer] = Port("ask", VenueAnswer, _GATEWAY_CALL, VENUE_RETRY, priority=2)
 
 _CUSTODIAN_CALL = timedelta(seconds=20)
-INSTRUCT_CUSTODIAN: Port[SettlementInstruction, bool] = Port(
-    "instruct_custodian", bool, _CUSTODIAN_CALL, CUSTODIAN_RETRY
+INSTRUCT_CUSTODIAN: Port[SettlementInstruction, CustodianAnswer] = Port(
+    "instruct_custodian", CustodianAnswer, _CUSTODIAN_CALL, CUSTODIAN_RETRY
 )
 ASK_CUSTODIAN: Port[SettlementInstruction, SettlementReported] = Port(
     "ask_custodian", SettlementReported, _CUSTODIAN_CALL, CUSTODIAN_RETRY
