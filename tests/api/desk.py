@@ -23,7 +23,7 @@ from oms.domain.venues import PlacementTicket, VenueAnswer
 from oms.workflows.contract import VENUE_FACTS_SIGNAL, gateway_queue
 from tests.stack import until
 
-SECRETS = {role: f"secret-{role}" for role in Role if role is not Role.SYSTEM}
+SECRETS: dict[Role, str] = {role: f"secret-{role}" for role in Role if role is not Role.SYSTEM}
 TOKEN = "token-from-the-environment"
 
 
@@ -145,14 +145,16 @@ class Desk:
     async def order(self, **changes: Any) -> dict[str, Any]:
         made = await self.post("/v1/orders", self.terms(**changes))
         assert made.status_code == 201, made.text
-        return made.json()
+        order: dict[str, Any] = made.json()
+        return order
 
     async def command(
         self, order_id: str, name: str, role: Role = Role.PM, body: Any = None
     ) -> dict[str, Any]:
         done = await self.post(f"/v1/orders/{order_id}/{name}", body, role)
         assert done.status_code in (200, 201, 202), done.text
-        return done.json()
+        answer: dict[str, Any] = done.json()
+        return answer
 
     async def routed(self, **changes: Any) -> tuple[str, str]:
         """An order with one placement of all of it at the venue: (order_id, placement_id)."""

@@ -30,7 +30,7 @@ async def test_a_key_is_taken_in_three_headers(desk: Desk, header: str, secret: 
 )
 async def test_without_a_key_nothing_is_said(desk: Desk, headers: dict[str, str]) -> None:
     for path in ("/v1/orders", "/v1/orders/ORD-none", "/v1/stream", "/v1/positions"):
-        answer = await desk.client.get(path, headers={k: v.encode() for k, v in headers.items()})
+        answer = await desk.client.get(path, headers=[(k.encode(), v.encode()) for k, v in headers.items()])
         assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHENTICATED")
         assert answer.headers["www-authenticate"].startswith("Bearer")
 
@@ -64,7 +64,7 @@ async def test_only_a_pm_creates_orders(desk: Desk, role: Role) -> None:
 
 async def test_a_viewer_reads_and_changes_nothing(desk: Desk) -> None:
     order_id = (await desk.order())["order_id"]
-    attempts = [
+    attempts: list[tuple[str, str, object]] = [
         ("POST", f"/v1/orders/{order_id}/pre-trade-compliance/request", None),
         ("PATCH", f"/v1/orders/{order_id}", {"metadata": {}}),
         ("POST", "/v1/instruments", {"symbol": "X"}),

@@ -112,6 +112,19 @@ async def test_an_order_that_is_over_answers_from_the_journal(desk: Desk, book: 
     assert refused.value.facts["state"] == "CANCELED"
 
 
+async def test_a_command_that_is_in_the_journal_is_not_given_twice(desk: Desk, book: OrderBook) -> None:
+    """Temporal forgets after its retention; the journal knows which command caused what."""
+    opened = await book.create(new(desk), PM)
+    await book.instruct(opened.order_id, CancelOrder(), PM, update_id="cancel-once")
+    async with temporal_server() as forgetful:
+        later = OrderBook(await forgetful.client(), desk.context.store)
+        again = await later.instruct(opened.order_id, CancelOrder(), PM, update_id="cancel-once")
+        assert again.state == "CANCELED"
+        with pytest.raises(Refused) as refused:
+            await later.instruct(opened.order_id, CancelOrder(), PM, update_id="cancel-twice")
+    assert refused.value.code is Code.INVALID_STATE
+
+
 async def test_an_order_nobody_knows(book: OrderBook) -> None:
     for attempt in (book.instruct("ORD-none", CancelOrder(), PM), book.state("ORD-none")):
         with pytest.raises(Refused) as refused:

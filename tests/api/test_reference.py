@@ -156,6 +156,7 @@ async def test_the_latest_price_stays(desk: Desk) -> None:
     for bad, code in (
         ({**quote, "instrument_id": "INS-none"}, "INVALID_INSTRUMENT"),
         ({**quote, "price": 0}, "VALIDATION_FAILED"),
+        ({**quote, "price": "1e-9999999"}, "VALIDATION_FAILED"),
         ({**quote, "as_of": "2026-03-02T12:00:00"}, "VALIDATION_FAILED"),
     ):
         answer = await desk.ask(Role.PM, "PUT", "/v1/prices", {"prices": [bad]})

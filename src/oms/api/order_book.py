@@ -1,7 +1,6 @@
 """The order book without HTTP: open an order, instruct it, ask it. Every surface goes through here."""
 
 import asyncio
-import json
 import os
 import time
 from datetime import UTC, datetime
@@ -29,7 +28,7 @@ from temporalio.service import RPCStatusCode
 
 from oms.api.access import EVERYTHING, Reach
 from oms.api.new_order import NewOrder, resolve
-from oms.domain.commands import Actor, Command, Instruction, UpdateOrder
+from oms.domain.commands import Actor, Command, Instruction
 from oms.domain.decide import Opening, decide, opening_events
 from oms.domain.errors import Code, Refused
 from oms.domain.identifiers import ORDER, identifier, uuid7, workflow_id
@@ -128,16 +127,15 @@ class OrderBook:
             correlation_id=correlation_id,
             expected_version=expected_version,
         )
-        payload = _payload(asked)
-        _check_size(len(json.dumps(payload)))
+        _check_size(len(asked.model_dump_json()))
         handle = self._temporal.get_workflow_handle(workflow_id(order_id))
         try:
             async with _patient(self._answer_within):
                 recorded: Recorded = await handle.execute_update(
-                    command.kind, payload, id=update_id, result_type=Recorded
+                    command.kind, asked, id=update_id, result_type=Recorded
                 )
         except _Gone:
-            return await anyio.to_thread.run_sync(self._afterwards, order_id, asked)
+            return await anyio.to_thread.run_sync(self._afterwards, order_id, asked, update_id)
         return recorded
 
     async def state(self, order_id: str) -> Order:
@@ -211,9 +209,12 @@ class OrderBook:
         if (first.ts_event_ns, first.actor.key) != (opening.ts_event_ns, opening.actor.key):
             raise _duplicate(opening, opening.order_id)
 
-    def _afterwards(self, order_id: str, asked: Instruction) -> Recorded:
-        """What the domain says of a command to an order whose workflow has ended."""
+    def _afterwards(self, order_id: str, asked: Instruction, update_id: str | None) -> Recorded:
+        """What the domain says of a command to an order whose workflow has ended, unless it was done before."""
         order = self._recorded_order(order_id)
+        events = self._store.journal.of_order(order_id) if update_id is not None else []
+        if any(event.command_id == update_id for event in events):
+            return _recorded(order)
         if decide(order, asked, datetime.now(UTC)):
             raise _away(f"The workflow of {order_id} is away.")
         return _recorded(order)
@@ -300,14 +301,6 @@ def _duplicate(opening: Opening, holder: str) -> Refused:
 
 def _recorded(order: Order) -> Recorded:
     return Recorded(order_id=order.order_id, version=order.version, state=order.state)
-
-
-def _payload(asked: Instruction) -> dict[str, Any]:
-    """The instruction as JSON in which a field given as null stays apart from one not given."""
-    payload = asked.model_dump(mode="json")
-    if isinstance(asked.command, UpdateOrder):
-        payload["command"]["changes"] = asked.command.changes.model_dump(mode="json", exclude_unset=True)
-    return payload
 
 
 def _check_size(size: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -91,6 +91,8 @@ def _as_refused(error: Exception) -> Refused | None:
         case OperationalError() | InterfaceError() | PoolTimeout():
             _log.error("the store is away", error=str(error))
             return Refused(Code.UNAVAILABLE, "The store is away; nothing was lost.")
+        case StatementError(orig=ValueError()):
+            return Refused(Code.VALIDATION_FAILED, "A value in the request cannot be kept exactly.")
     return None
 
 

@@ -82,7 +82,10 @@ class ExactRequest(Request):
     """A request whose JSON keeps every digit."""
 
     async def json(self) -> Any:
-        return read_json(await self.body())
+        """The body's value, read once. Raises Unreadable."""
+        if not hasattr(self, "_json"):
+            self._json = read_json(await self.body())
+        return self._json
 
 
 def check_content_type(request: Request, body: bytes) -> None:

@@ -76,7 +76,10 @@ async def _guarded(request: ExactRequest, handle: Handler, retry_after: int) -> 
     request.state.resource, request.state.asked_ns = new_uuid(), time.time_ns()
     structlog.contextvars.bind_contextvars(key=caller.name)
     if request.method in METHODS_WITH_BODY:
-        check_content_type(request, await request.body())
+        body = await request.body()
+        check_content_type(request, body)
+        if body:
+            await request.json()  # read here: inside FastAPI a refusal would lose its sentence
     given = idempotency_key(request) if request.method in _REPLAYABLE else None
     if given is None:
         return await handle(request)

@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, Field, JsonValue, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from oms.domain.identifiers import Name
 from oms.domain.model import Model
@@ -138,6 +146,12 @@ class OrderChanges(Model):
     expires_at: AwareDatetime | None = None
     counterparty_id: Name | None = None
     metadata: Metadata | None = None
+
+    @model_serializer(mode="wrap")
+    def _only_given(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A field given as null stays apart from one not given, also on its way through Temporal."""
+        values: dict[str, Any] = serialize(self)
+        return {name: value for name, value in values.items() if name in self.model_fields_set}
 
     def given(self) -> dict[str, Any]:
         """The fields the caller named, with their values."""

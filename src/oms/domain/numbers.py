@@ -4,6 +4,7 @@ Sums, differences and products are computed in a context that traps every inexac
 that would not fit raises instead of losing a digit. Only an average may round, to 12 places, half even.
 """
 
+import re
 from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from typing import Annotated, Any
@@ -13,6 +14,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Wi
 MAX_DECIMALS = 18
 MAX_DIGITS = 38
 ZERO = Decimal(0)
+_FARTHEST = 1000
+_NUMBER = re.compile(
+    r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE | re.ASCII
+)
 _EXACT = Context(prec=400, traps=[InvalidOperation, DivisionByZero, Overflow, Inexact])
 _ROUNDED = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _PLACED = Context(prec=400, rounding=ROUND_HALF_EVEN)
@@ -30,7 +35,10 @@ def plain(value: Decimal) -> str:
 def _within_bounds(value: Decimal) -> Decimal:
     if not value.is_finite():
         raise ValueError("must be a finite number")
-    _, digits, exponent = value.normalize(Context(prec=max(1, len(value.as_tuple().digits)))).as_tuple()
+    _, digits, exponent = value.as_tuple()
+    if not -_FARTHEST < int(exponent) < _FARTHEST:
+        raise ValueError(f"has an exponent of {exponent}; at most {MAX_DIGITS} digits are kept")
+    _, digits, exponent = value.normalize(Context(prec=max(1, len(digits)))).as_tuple()
     places = max(0, -int(exponent))
     whole = max(0, len(digits) + int(exponent))
     if places > MAX_DECIMALS:
@@ -51,15 +59,16 @@ def fits(value: Decimal) -> bool:
     return True
 
 
-def _no_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004 - pydantic turns ValueError into a field error
+def _a_number(value: Any) -> Any:
+    """No truth values, and no text that Python reads as a number and nobody else does (`1_000`, ` 5 `)."""
+    if isinstance(value, bool) or (isinstance(value, str) and not _NUMBER.fullmatch(value)):
+        raise ValueError("must be a number")
     return value
 
 
 Exact = Annotated[
     Decimal,
-    BeforeValidator(_no_bool),
+    BeforeValidator(_a_number),
     PlainSerializer(plain, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "decimal", "examples": ["150.25"]}),
 ]

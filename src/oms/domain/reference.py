@@ -1,14 +1,14 @@
 """What orders refer to: instruments, portfolios, accounts, prices."""
 
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from oms.domain.identifiers import Name
 from oms.domain.model import Model
-from oms.domain.numbers import Amount, Price, Quantity
+from oms.domain.numbers import Amount, Price, Quantity, plain
 from oms.domain.terms import SecType, Venue
 
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["USD"])]
@@ -43,7 +43,7 @@ class InstrumentTerms(Model):
             self.exchange,
             self.currency,
             self.expiry,
-            self.strike,
+            None if self.strike is None else plain(self.strike),
             self.right,
         )
         return "|".join("" if part is None else str(part) for part in parts)
@@ -80,4 +80,4 @@ class Account(Model):
 class QuotedPrice(Model):
     instrument_id: Name
     price: Price
-    as_of: datetime
+    as_of: AwareDatetime

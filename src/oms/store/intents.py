@@ -4,7 +4,7 @@ import time
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, select, update
 from sqlalchemy.exc import IntegrityError
 
 from oms.domain.model import Open
@@ -64,29 +64,28 @@ class Intents:
                 is_new = connection.execute(self._insert, row).rowcount == 1
                 if is_new:
                     self._learn(connection, intent.placement_id, intent.perm_ids)
-                found = _find(connection, tables.intents.c.placement_id == intent.placement_id)
+                found = _find(connection, _BY_PLACEMENT, {"placement_id": intent.placement_id})
         except IntegrityError as error:
             raise Taken(f"Broker order id {intent.broker_order_id} stands for another placement.") from error
         return found[0], is_new
 
     def get(self, placement_id: str) -> Intent | None:
-        return self._one(tables.intents.c.placement_id == placement_id)
+        return self._one(_BY_PLACEMENT, {"placement_id": placement_id})
 
     def by_ref(self, order_ref: str) -> Intent | None:
         """The intent that went out under this reference of ours."""
-        return self._one(tables.intents.c.order_ref == order_ref)
+        return self._one(_BY_REF, {"order_ref": order_ref})
 
     def by_broker_id(self, client_id: int, broker_order_id: int, gateway: str | None = None) -> Intent | None:
         """The latest intent with this id of the client's session, at `gateway` or at any."""
-        intents = tables.intents.c
-        condition = (intents.client_id == client_id) & (intents.broker_order_id == broker_order_id)
-        return self._one(condition if gateway is None else condition & (intents.gateway == gateway))
+        known = {"client_id": client_id, "broker_order_id": broker_order_id}
+        if gateway is None:
+            return self._one(_BY_BROKER_ID, known)
+        return self._one(_BY_BROKER_ID_AT, {**known, "gateway": gateway})
 
     def by_perm_id(self, perm_id: int) -> Intent | None:
         """The latest intent that the broker knows by this permanent id."""
-        perm_ids = tables.intent_perm_ids.c
-        holders = select(perm_ids.placement_id).where(perm_ids.perm_id == perm_id)
-        return self._one(tables.intents.c.placement_id.in_(holders))
+        return self._one(_BY_PERM_ID, {"perm_id": perm_id})
 
     def update(
         self,
@@ -108,16 +107,15 @@ class Intents:
             if connection.execute(update(tables.intents).where(is_it).values(changes)).rowcount == 0:
                 raise StoreError(f"{placement_id} has no intent.")
             self._learn(connection, placement_id, perm_ids or ())
-            return _find(connection, is_it)[0]
+            return _find(connection, _BY_PLACEMENT, {"placement_id": placement_id})[0]
 
     def in_state(self, client_id: int, *states: IntentState, gateway: str | None = None) -> list[Intent]:
         """The client's intents in any of `states`, oldest first."""
         intents = tables.intents.c
         condition = (intents.client_id == client_id) & intents.state.in_([state.value for state in states])
+        condition = condition if gateway is None else condition & (intents.gateway == gateway)
         with self._database.read() as connection:
-            return _find(
-                connection, condition if gateway is None else condition & (intents.gateway == gateway)
-            )
+            return _find(connection, _all_where(condition), {})
 
     def next_broker_order_id(self, gateway_key: str, at_least: int) -> int:
         """A broker order id that was never handed out under `gateway_key`: higher than all, and `at_least` so high."""
@@ -127,20 +125,20 @@ class Intents:
             ).scalar_one()
         return given
 
-    def _one(self, condition: ColumnElement[bool]) -> Intent | None:
+    def _one(self, statement: Select[Any], known: dict[str, Any]) -> Intent | None:
         with self._database.read() as connection:
-            found = _find(connection, condition)
+            found = _find(connection, statement, known)
         return found[-1] if found else None
 
     def _learn(self, connection: Connection, placement_id: str, perm_ids: tuple[int, ...]) -> None:
-        known = tables.intent_perm_ids.c
-        count = len(connection.execute(select(known.perm_id).where(known.placement_id == placement_id)).all())
+        if not perm_ids:
+            return
+        count = len(connection.execute(_LEARNED, {"placement_ids": [placement_id]}).all())
         rows = [
             {"placement_id": placement_id, "perm_id": perm_id, "ordinal": ordinal}
             for ordinal, perm_id in enumerate(perm_ids, start=count)
         ]
-        if rows:
-            connection.execute(self._perm_id, rows)
+        connection.execute(self._perm_id, rows)
 
 
 def _next_id(database: Database) -> Any:
@@ -151,13 +149,35 @@ def _next_id(database: Database) -> Any:
     ).returning(last)
 
 
-def _find(connection: Connection, condition: ColumnElement[bool]) -> list[Intent]:
+def _all_where(condition: ColumnElement[bool]) -> Select[Any]:
+    return select(tables.intents).where(condition).order_by(tables.intents.c.created_ns)
+
+
+_I, _P = tables.intents.c, tables.intent_perm_ids.c
+_IS_BROKER_ID = (_I.client_id == bindparam("client_id")) & (
+    _I.broker_order_id == bindparam("broker_order_id")
+)
+_BY_PLACEMENT = _all_where(_I.placement_id == bindparam("placement_id"))
+_BY_REF = _all_where(_I.order_ref == bindparam("order_ref"))
+_BY_BROKER_ID = _all_where(_IS_BROKER_ID)
+_BY_BROKER_ID_AT = _all_where(_IS_BROKER_ID & (_I.gateway == bindparam("gateway")))
+_BY_PERM_ID = _all_where(
+    _I.placement_id.in_(select(_P.placement_id).where(_P.perm_id == bindparam("perm_id")))
+)
+_LEARNED = (
+    select(_P.placement_id, _P.perm_id)
+    .where(_P.placement_id.in_(bindparam("placement_ids", expanding=True)))
+    .order_by(_P.ordinal)
+)
+"""Made once: every message from the broker asks at least one of these, and making a statement costs more than asking."""
+
+
+def _find(connection: Connection, statement: Select[Any], known: dict[str, Any]) -> list[Intent]:
     """The intents that fit, oldest first, with their permanent ids in the order they were learned."""
-    intents, perm_ids = tables.intents.c, tables.intent_perm_ids.c
-    rows = connection.execute(select(tables.intents).where(condition).order_by(intents.created_ns)).all()
+    rows = connection.execute(statement, known).all()
     learned: dict[str, list[int]] = {row.placement_id: [] for row in rows}
-    query = select(perm_ids.placement_id, perm_ids.perm_id).where(perm_ids.placement_id.in_(list(learned)))
-    for placement_id, perm_id in connection.execute(query.order_by(perm_ids.ordinal)) if rows else ():
+    asked = connection.execute(_LEARNED, {"placement_ids": list(learned)}) if rows else ()
+    for placement_id, perm_id in asked:
         learned[placement_id].append(perm_id)
     return [
         Intent.model_validate(
