@@ -30,12 +30,12 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m oms.docs_tables --check
+	$(BIN)/python docs/tables.py --check
 
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/python -m oms.docs_tables
+	$(BIN)/python docs/tables.py
 
 # A uv.lock would name a registry host, so the lock is a compiled requirements file with hashes.
 lock: | $(UV)

@@ -19,8 +19,6 @@ class Settings:
     """
 
     api_tokens: tuple[str, ...] = ()
-    development: bool = False
-    ui_url: str | None = None
     max_body_bytes: int = 2_000_000
     verdict_seconds: float = 20.0
     answer_within_seconds: float = 30.0

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import make_url
 
 from oms.cli.leaving import complain
 from oms.cli.running import settings_from
@@ -38,11 +39,28 @@ def config(data_dir: DataDir = None) -> None:
         "Variable", "Value", "Default", "Meaning", title="Settings (or a line of oms.toml, without OMS_)"
     )
     for name, field in Settings.model_fields.items():
-        value = (
-            "(hidden)" if field.repr is False and getattr(settings, name) else str(getattr(settings, name))
+        table.add_row(
+            f"{PREFIX}{name.upper()}",
+            _shown(name, getattr(settings, name), field.repr),
+            str(field.default),
+            field.description or "",
         )
-        table.add_row(f"{PREFIX}{name.upper()}", value, str(field.default), field.description or "")
     Console(width=160).print(table)
+
+
+def _shown(name: str, value: object, may_be_shown: bool) -> str:
+    """A value without its secrets."""
+    if name == "database_url" and value:
+        return make_url(str(value)).render_as_string(hide_password=True)
+    return str(value) if may_be_shown or not value else "(hidden)"
+
+
+def parked(data_dir: DataDir = None) -> None:
+    """Messages from venues that nobody could read or no order takes, newest first."""
+    table = Table("Gateway", "Status", "Order", "Reason", "Message")
+    for row in _usable_store(data_dir).inbox.parked():
+        table.add_row(row.gateway, row.status, row.order_id or "", row.reason or "", (row.raw or "")[:120])
+    Console().print(table)
 
 
 def upgrade(data_dir: DataDir = None) -> None:
@@ -112,6 +130,7 @@ def add_commands(application: typer.Typer) -> None:
     database = typer.Typer(help="The store's schema.", no_args_is_help=True)
     database.command()(upgrade)
     database.command()(check)
+    database.command()(parked)
     application.add_typer(database, name="db")
     keys = typer.Typer(help="API keys.", no_args_is_help=True)
     keys.command("create")(create_key)

@@ -22,7 +22,6 @@ class Code(StrEnum):
     PORTFOLIO_NOT_FOUND = "PORTFOLIO_NOT_FOUND"
     ACCOUNT_NOT_FOUND = "ACCOUNT_NOT_FOUND"
     RULE_NOT_FOUND = "RULE_NOT_FOUND"
-    KEY_NOT_FOUND = "KEY_NOT_FOUND"
     PATH_NOT_FOUND = "PATH_NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     INVALID_STATE = "INVALID_STATE"
@@ -36,13 +35,11 @@ class Code(StrEnum):
     ALREADY_CANCELED = "ALREADY_CANCELED"
     ALLOCATION_MISMATCH = "ALLOCATION_MISMATCH"
     BREAK_OPEN = "BREAK_OPEN"
-    EXCEPTION_OPEN = "EXCEPTION_OPEN"
     VALIDATION_FAILED = "VALIDATION_FAILED"
     MALFORMED = "MALFORMED"
     UNAUTHENTICATED = "UNAUTHENTICATED"
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
-    REQUEST_IN_PROGRESS = "REQUEST_IN_PROGRESS"
     UNAVAILABLE = "UNAVAILABLE"
     INTERNAL = "INTERNAL"
 
@@ -63,7 +60,6 @@ MEANING: dict[Code, tuple[int, str]] = {
     Code.PORTFOLIO_NOT_FOUND: (404, "No portfolio has this id."),
     Code.ACCOUNT_NOT_FOUND: (404, "No account has this id."),
     Code.RULE_NOT_FOUND: (404, "No compliance rule has this id."),
-    Code.KEY_NOT_FOUND: (404, "No key has this name."),
     Code.PATH_NOT_FOUND: (404, "Nothing lives at this path."),
     Code.METHOD_NOT_ALLOWED: (405, "The path exists, the method does not."),
     Code.INVALID_STATE: (409, "The command is not legal in the order's state; the answer names both."),
@@ -77,13 +73,11 @@ MEANING: dict[Code, tuple[int, str]] = {
     Code.ALREADY_CANCELED: (409, "The placement is canceled already."),
     Code.ALLOCATION_MISMATCH: (409, "The allocations do not add up to the executed quantity."),
     Code.BREAK_OPEN: (409, "The order cannot be reconciled while a break is open."),
-    Code.EXCEPTION_OPEN: (409, "An open exception must be resolved first."),
     Code.VALIDATION_FAILED: (422, "A field is missing, unknown, or out of range; the answer names it."),
     Code.MALFORMED: (400, "The request could not be read."),
     Code.UNAUTHENTICATED: (401, "The key is missing, unknown, expired or revoked."),
     Code.PAYLOAD_TOO_LARGE: (413, "The body is larger than the limit."),
     Code.IDEMPOTENCY_CONFLICT: (422, "The Idempotency-Key was used for another request."),
-    Code.REQUEST_IN_PROGRESS: (409, "The same Idempotency-Key is being answered right now."),
     Code.UNAVAILABLE: (503, "A part the answer needs is away; try again after Retry-After seconds."),
     Code.INTERNAL: (500, "A defect: please report it with the request id."),
 }

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -30,6 +31,8 @@ from oms.workflows.contract import gateway_queue
 
 LOG = structlog.get_logger()
 _OPEN_CONNECTIONS_GRACE = 2
+IB_CEILING = 50
+"""Messages a second that IB takes from one client (TWS API, "Pacing Limitations")."""
 
 
 class Server(uvicorn.Server):
@@ -67,7 +70,8 @@ async def serving(app: object, host: str, port: int) -> AsyncIterator[int]:
 
 def api_application(settings: Settings, store: Store, client: Client) -> object:
     """The HTTP interface over `store` and `client`."""
-    tokens = tuple(token.strip() for token in settings.api_tokens.split(",") if token.strip())
+    given = settings.api_tokens or os.environ.get("API_TOKENS", "")
+    tokens = tuple(token.strip() for token in given.split(",") if token.strip())
     return create_app(
         APIContext(
             store=store,
@@ -75,8 +79,6 @@ def api_application(settings: Settings, store: Store, client: Client) -> object:
             version=__version__,
             settings=APISettings(
                 api_tokens=tokens,
-                development=settings.development,
-                ui_url=settings.ui_url or None,
                 max_body_bytes=settings.max_body_bytes,
             ),
         )
@@ -119,16 +121,23 @@ def ibkr_settings(settings: Settings) -> IBKRSettings:
         port=settings.ibkr_port,
         client_id=settings.ibkr_client_id,
         accounts=settings.accounts,
-        name=f"ibkr/{','.join(settings.accounts)}",
+        name=f"ibkr/{settings.ibkr_client_id}",
         messages_per_second=settings.ibkr_messages_per_second,
         acknowledge_seconds=settings.ibkr_acknowledge_seconds,
+        grace_seconds=settings.ibkr_grace_seconds,
+        heartbeat_seconds=settings.ibkr_heartbeat_seconds,
         reconcile_seconds=settings.ibkr_reconcile_seconds,
+        timezone=settings.ibkr_timezone,
         lease_seconds=settings.ibkr_lease_seconds,
     )
 
 
 async def ibkr_gateway_process(settings: Settings) -> None:
     """`oms gateway ibkr`: one session, and the workers of its accounts' queues."""
+    if settings.ibkr_messages_per_second >= IB_CEILING and not settings.paper:
+        LOG.warning(
+            "gateway.pace_above_ib", messages_per_second=settings.ibkr_messages_per_second, ceiling=IB_CEILING
+        )
     store = _usable_store(settings)
     client = await connect(settings)
     gateway = IBKRGateway(ibkr_settings(settings), store, FactDelivery(client, store, Venue.IBKR))

@@ -4,7 +4,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -38,8 +38,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         2_000_000, gt=0, description="Largest request body; a larger one answers 413."
     )
-    api_tokens: str = Field("", description="Comma-separated keys that need no key store (also API_TOKENS).")
-    development: bool = Field(False, description="Development mode: louder, never for production.")
+    api_tokens: str = Field(
+        "", description="Comma-separated keys that need no key store (also read from API_TOKENS).", repr=False
+    )
 
     temporal_address: str = Field("127.0.0.1:7233", description="Host and port of the Temporal frontend.")
     temporal_namespace: str = Field("default", description="Temporal namespace.")
@@ -71,6 +72,13 @@ class Settings(BaseSettings):
         description="Messages a second to IB; its own ceiling is 50, the library's throttle follows.",
     )
     ibkr_acknowledge_seconds: float = Field(5, gt=0, description="Without an answer for so long: in doubt.")
+    ibkr_grace_seconds: float = Field(
+        2, gt=0, description="Pause between two looks for an order before it is absent."
+    )
+    ibkr_heartbeat_seconds: float = Field(
+        5, gt=0, description="How often the broker must show a sign of life."
+    )
+    ibkr_timezone: str = Field("US/Eastern", description="Zone of the times that IB sends without one.")
     ibkr_reconcile_seconds: float = Field(30, gt=0, description="How often the broker's lists are compared.")
 
     ibkr_lease_seconds: float = Field(
@@ -95,6 +103,13 @@ class Settings(BaseSettings):
 
     log_level: str = Field("info", description="debug, info, warning or error.")
     log_json: bool = Field(True, description="Log lines as JSON; false: for eyes.")
+
+    @field_validator("ibkr_account")
+    @classmethod
+    def _names_an_account(cls, accounts: str) -> str:
+        if not accounts.replace(",", "").strip():
+            raise ValueError("names no broker account")
+        return accounts
 
     @classmethod
     def settings_customise_sources(

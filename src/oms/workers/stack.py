@@ -124,7 +124,7 @@ async def _start_children(
 ) -> dict[str, Child]:
     """Start the Temporal server and the paper venues; make the gateway, to be started later. Stopped in reverse."""
     try:
-        binary = find_binary(settings)
+        binary = await find_binary(settings, folder.path / "bin")
     except NoTemporalBinary as missing:
         raise CannotStart(str(missing)) from missing
     temporal = server_command(

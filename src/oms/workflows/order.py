@@ -203,8 +203,12 @@ class OrderWorkflow:
                 return
 
     def next_reading(self) -> Duty | None:
-        """A short look into our own store that is owed now: taken at once, so that one batch tells the whole story."""
-        return next((d for d in duties(self.order) if d.kind in _READINGS and self.is_ready(d)), None)
+        """A short look into our own store that is owed now: taken at once, so that one batch tells the whole story.
+
+        One that has failed before is left to run beside the loop, where it holds up nobody.
+        """
+        owed = (d for d in duties(self.order) if d.kind in _READINGS and self.is_ready(d))
+        return next((d for d in owed if d.key not in self.in_flight and d.key not in self.trouble), None)
 
     def listen(self) -> None:
         """Take every fact that has arrived."""

@@ -1,0 +1,87 @@
+"""The shell examples of the documentation, typed as they are written, against a real `oms dev`."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from oms.domain.terms import Role
+from tests.docs.conftest import ROOT
+from tests.faults.desk import Desk
+
+_TRY = r"<!-- try: {name} -->\n```sh\n(?P<text>.*?)^```$"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(
+        not all(map(shutil.which, ("bash", "curl", "jq"))), reason="the examples are for bash, curl and jq"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    desk = Desk(tmp_path_factory.mktemp("walk") / "oms-data")
+    desk.start()
+    try:
+        yield desk
+    finally:
+        desk.stop()
+
+
+def _example(page: str, name: str) -> str:
+    found = re.search(
+        _TRY.format(name=name), (ROOT / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert found is not None, f"{page} has no example {name!r}"
+    return found["text"]
+
+
+def _type(desk: Desk, script: str, **variables: str) -> str:
+    """Run `script` in the folder that holds `oms-data`; what it wrote. Fails where a request was refused."""
+    keys = {role.upper(): desk.http[role].headers["X-API-Key"] for role in Role if role in desk.http}
+    done = subprocess.run(
+        ["bash", "-c", script.replace("http://127.0.0.1:9191", desk.api)],
+        cwd=desk.folder.parent,
+        env={"PATH": os.environ["PATH"], "API": desk.api, "NO_PROXY": "*", **keys, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert "urn:durable-oms:error" not in done.stdout, done.stdout
+    return done.stdout
+
+
+def test_the_walk_of_the_readme(desk: Desk) -> None:
+    written = _type(desk, _example("README.md", "walk"))
+    assert written.startswith('"PRE_TRADE_COMPLIANCE_PASSED"\n"SENT_TO_TRADER"\n"PENDING"\n')
+    assert '"state": "FILLED"' in written
+    assert "1 order_created by pm\n" in written
+    assert "fill_booked by IBKR\n" in written
+
+
+def test_an_order_is_created_as_the_interface_page_says(desk: Desk) -> None:
+    desk.instrument("AAPL")
+    first = _type(desk, _example("docs/api.md", "create"))
+    again = _type(desk, _example("docs/api.md", "create"))
+    assert " 201 Created" in first.splitlines()[0]
+    assert "location: /v1/orders/ORD-" in first
+    assert "idempotent-replayed: true" in again
+    assert first.splitlines()[-1] == again.splitlines()[-1]
+
+
+def test_an_order_is_moved_as_the_interface_page_says(desk: Desk) -> None:
+    order_id = desk.create(desk.instrument("AAPL"), "100", compliance="external")
+    routed, closing, rest = re.split(
+        r"(^ask \$TRADER +-X POST .*/close$)", _example("docs/api.md", "move"), flags=re.MULTILINE
+    )
+    _type(desk, routed, ORDER=order_id)
+    desk.until_state(order_id, "FILLED")
+    asking = routed.splitlines()[0]
+    _type(desk, "\n".join((asking, closing, rest)), ORDER=order_id)
+    assert desk.order(order_id)["state"] == "RECONCILED"
