@@ -31,9 +31,17 @@ def _root(
 
 
 def _rooms() -> list[Callable[[typer.Typer], None]]:
-    from oms.cli import administration, benchmarking, running
+    from oms.cli import administration, benchmarking, demo, loading, orders, running, submitting
 
-    return [running.add_commands, administration.add_commands, benchmarking.add_commands]
+    return [
+        running.add_commands,
+        administration.add_commands,
+        benchmarking.add_commands,
+        demo.add_commands,
+        orders.add_commands,
+        submitting.add_commands,
+        loading.add_commands,
+    ]
 
 
 def main() -> None:
