@@ -240,7 +240,7 @@ class Desk:
 
     def statement(self, **wrong: Any) -> fact.CustodianStatement:
         """The statement that agrees with our book, but for `wrong`."""
-        ours = instruction(self.order)
+        ours = self.order.settlement.instruction or instruction(self.order)
         right = {
             name: getattr(ours, name)
             for name in fact.CustodianStatement.model_fields
@@ -278,7 +278,12 @@ class Desk:
         raise AssertionError(f"still driving: {duties(self.order)}")
 
     def _can_do(self, duty: Duty, *, settle: bool) -> bool:
-        at_the_venue = duty.kind in (DutyKind.PLACE, DutyKind.CANCEL_AT_VENUE, DutyKind.SETTLE_DOUBT, DutyKind.ASK_VENUE)
+        at_the_venue = duty.kind in (
+            DutyKind.PLACE,
+            DutyKind.CANCEL_AT_VENUE,
+            DutyKind.SETTLE_DOUBT,
+            DutyKind.ASK_VENUE,
+        )
         return not at_the_venue and (settle or duty.kind is not DutyKind.ASK_CUSTODIAN)
 
     def _do(self, duty: Duty) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from oms.domain.settlement import Difference, differences, instruction, net_amount, principal
 from oms.domain.terms import SecType, SettlementStatus, State
-from tests.domain.orders import AAPL, SETTLES, Desk, charged, executed, in_state
+from tests.domain.orders import AAPL, SETTLES, Desk, busted, charged, executed, in_state
 
 
 def traded(*, charge: str = "1.5", currency: str = "USD", **terms: Any) -> Desk:
@@ -66,7 +66,16 @@ def test_the_instruction_says_it_all() -> None:
     assert (sent.principal, sent.net_amount, sent.currency) == (1000, -1000, "USD")
     assert (sent.settlement_date, sent.settles_at) == (SETTLES.settlement_date, SETTLES.settles_at)
     kept = desk.order.settlement
-    assert (kept.status, kept.net_amount, kept.reasons) == (SettlementStatus.INSTRUCTED, -1000, ("T+1",))
+    assert (kept.status, kept.instruction, kept.reasons) == (SettlementStatus.INSTRUCTED, sent, ("T+1",))
+
+
+def test_what_the_custodian_was_told_does_not_change_when_a_fill_is_taken_back() -> None:
+    desk = in_state(State.CONFIRMED).instruct()
+    sent = desk.order.settlement.instruction
+    fill = next(iter(desk.order.ledger.executions.values()))
+    desk.observe(busted(fill.exec_id, placement_id=fill.placement_id))
+    assert desk.order.executed_quantity == 0
+    assert desk.order.settlement.instruction == sent
 
 
 def test_there_is_no_instruction_without_a_date_or_a_fill() -> None:

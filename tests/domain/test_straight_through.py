@@ -54,7 +54,7 @@ def test_the_system_walks_the_main_chain_by_itself() -> None:
     assert tuple(desk.states) == MAIN_CHAIN
     assert desk.order.is_over
     assert owed(desk) == []
-    assert desk.order.settlement.net_amount == -1002
+    assert desk.order.settlement.instruction.net_amount == -1002
     assert {event.actor.role for event in desk.journal[1:]} == {Role.SYSTEM, Role.COMPLIANCE}
 
 

@@ -35,6 +35,7 @@ class Desk:
         self.environment = {**os.environ, "OMS_FAST_SETTLEMENT_SECONDS": "1", **environment}
         self.process: subprocess.Popen[bytes] | None = None
         self.api = ""
+        self.ui = ""
         self.started_in = 0.0
 
     def start(self) -> None:
@@ -55,7 +56,8 @@ class Desk:
 
         line = until("oms dev ready", ready, START_SECONDS)
         self.started_in = time.monotonic() - begun
-        self.api = dict(part.split("=", 1) for part in line.split()[1:])["api"]
+        told = dict(part.split("=", 1) for part in line.split()[1:])
+        self.api, self.ui = told["api"], told["ui"]
         keys = json.loads((self.folder / "keys.json").read_text())
         self.http = {
             role: httpx.Client(base_url=self.api, headers={"X-API-Key": key}, timeout=40, trust_env=False)

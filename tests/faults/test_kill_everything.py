@@ -85,8 +85,7 @@ def test_one_process_killed_under_load_is_started_again_and_nothing_is_lost(
         aapl = desk.instrument("AAPL")
         orders = [desk.create(aapl, automation="straight_through") for _ in range(10)]
         desk.kill(victim)
-        for _ in range(10):
-            orders.append(until("an order is taken", lambda: _try_to_create(desk, aapl)))
+        orders += [until("an order is taken", lambda: _try_to_create(desk, aapl)) for _ in range(10)]
         for order_id in orders:
             desk.until_state(order_id, "RECONCILED", seconds=90)
         _books_agree(desk, orders)

@@ -66,8 +66,9 @@ def test_an_instant_comes_back_in_utc(store: Store) -> None:
 
 def test_an_instant_without_a_zone_is_refused(store: Store) -> None:
     naive = datetime(2026, 3, 2, 12, 0)  # noqa: DTZ001 - the point of the test
+    unchecked = QuotedPrice.model_construct(instrument_id="INS-1", price=Decimal(1), as_of=naive)
     with pytest.raises(Exception, match="no time zone"):
-        store.reference.put_prices([QuotedPrice(instrument_id="INS-1", price=Decimal(1), as_of=naive)])
+        store.reference.put_prices([unchecked])
 
 
 def test_storable_text() -> None:

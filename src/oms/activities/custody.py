@@ -9,7 +9,8 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from oms.domain.facts import CustodianStatement, SettlementReported
-from oms.domain.settlement import CustodianAnswer, SettlementInstruction
+from oms.domain.instructions import SettlementInstruction
+from oms.domain.settlement import CustodianAnswer
 
 
 class CustodyActivities:

@@ -206,7 +206,7 @@ class FillView(View):
 
 
 class JournalView(View):
-    """One journal event. `data` depends on `kind`."""
+    """One journal event. `data` depends on `kind`; `state` is the order's state after it."""
 
     order_id: str
     seq: int
@@ -216,6 +216,7 @@ class JournalView(View):
     ts_event_ns: int
     ts_init_ns: int
     correlation_id: str | None
+    state: State
 
     @classmethod
     def of(cls, event: Event) -> "JournalView":
@@ -228,6 +229,7 @@ class JournalView(View):
             ts_event_ns=event.ts_event_ns,
             ts_init_ns=event.ts_init_ns,
             correlation_id=event.correlation_id,
+            state=event.state,
         )
 
 

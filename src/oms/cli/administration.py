@@ -4,27 +4,30 @@ import dataclasses
 import json
 import secrets
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import make_url
 
 from oms.cli.leaving import complain
 from oms.cli.running import settings_from
 from oms.domain.terms import Role
-from oms.store import Store, Taken, rebuild
 from oms.workers.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from oms.store import Store
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Data folder of the embedded stack.")]
 
 
-def _store(data_dir: Path | None) -> Store:
+def _store(data_dir: Path | None) -> "Store":
+    from oms.store import Store
+
     return Store(settings_from(data_dir=data_dir).store_url)
 
 
-def _usable_store(data_dir: Path | None) -> Store:
+def _usable_store(data_dir: Path | None) -> "Store":
     store = _store(data_dir)
     reason = store.check()
     if reason is not None:
@@ -50,6 +53,8 @@ def config(data_dir: DataDir = None) -> None:
 
 def _shown(name: str, value: object, may_be_shown: bool) -> str:
     """A value without its secrets."""
+    from sqlalchemy import make_url
+
     if name == "database_url" and value:
         return make_url(str(value)).render_as_string(hide_password=True)
     return str(value) if may_be_shown or not value else "(hidden)"
@@ -88,6 +93,8 @@ def create_key(
     accounts: Annotated[list[str] | None, typer.Option("--account", help="Only these accounts.")] = None,
 ) -> None:
     """Make a key and print it once; the store keeps its hash only."""
+    from oms.store import Taken
+
     secret = f"oms_{secrets.token_urlsafe(32)}"
     try:
         _usable_store(data_dir).keys.create(name, roles, secret, portfolios, accounts)
@@ -120,6 +127,8 @@ def rebuild_projections(
     ] = False,
 ) -> None:
     """Rebuild every projection from the journal and report what differed; exit code 1 when something did."""
+    from oms.store import rebuild
+
     report = rebuild(_usable_store(data_dir), write=not dry_run)
     typer.echo(json.dumps(dataclasses.asdict(report), indent=2))
     raise typer.Exit(1 if report.differences else 0)

@@ -1,5 +1,6 @@
 """Commands that run something until they are told to stop."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,11 +25,12 @@ def settings_from(**given: Any) -> Settings:
 
 def _run(process: str, run: Run, settings: Settings) -> None:
     from oms.workers.logs import configure_logging
+    from oms.workers.processes import run_until_stopped
     from oms.workers.temporal import Unreachable
 
     async def work() -> int:
         try:
-            await run(settings)
+            await run_until_stopped(run(settings))
         except Unreachable as error:
             complain(str(error))
         return 0
@@ -85,19 +87,25 @@ def _address(text: str | None) -> tuple[str | None, int | None]:
 async def _dev(settings: Settings) -> int:
     from oms.workers.folder import CannotStart
     from oms.workers.logs import configure_logging
-    from oms.workers.processes import until_stopped
+    from oms.workers.processes import forever, run_until_stopped
     from oms.workers.stack import embedded_stack
+
+    async def work() -> None:
+        async with embedded_stack(settings) as stack:
+            typer.echo(stack.ready_line)
+            await forever()
 
     try:
         (settings.data_dir / "logs").mkdir(parents=True, exist_ok=True)
         configure_logging(settings, "dev", settings.data_dir / "logs" / "oms.log")
-        async with embedded_stack(settings) as stack:
-            typer.echo(stack.ready_line)
-            await until_stopped()
     except OSError as error:
-        complain(f"cannot write to the data folder {settings.data_dir}: {error.strerror or error}")
+        complain(f"cannot write to the data folder {settings.data_dir}: {error.strerror}")
+    try:
+        await run_until_stopped(work())
     except CannotStart as reason:
         complain(str(reason))
+    except asyncio.CancelledError:
+        complain(f"the order worker ended by itself; see {settings.data_dir / 'logs' / 'oms.log'}", code=1)
     return 0
 
 

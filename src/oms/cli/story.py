@@ -159,7 +159,8 @@ def _settlement(settlement: Item) -> Table | None:
     if settlement["status"] == "NOT_DUE":
         return None
     names = ("status", "trade_date", "settlement_date", "instruction_id", "net_amount", "currency", "failure")
-    rows = [(name.replace("_", " ").capitalize(), settlement.get(name)) for name in names]
+    known = {**(settlement.get("instruction") or {}), **settlement}
+    rows = [(name.replace("_", " ").capitalize(), known.get(name)) for name in names]
     statement = settlement.get("statement") or {}
     told = ", ".join(f"{name} {value}" for name, value in statement.items())
     return _grid(

@@ -7,6 +7,7 @@ from typing import Any
 from oms.domain import events as ev
 from oms.domain.commands import ECONOMIC, OrderChanges
 from oms.domain.executions import Commission, Execution, Ledger
+from oms.domain.instructions import SettlementInstruction
 from oms.domain.lifecycle import WORKING
 from oms.domain.numbers import subtract
 from oms.domain.order import (
@@ -303,8 +304,8 @@ def _commission_booked(order: Order, happening: ev.CommissionBooked, _: ev.Event
 
 
 @_folds(ev.OrderCancelRequested)
-def _cancel_requested(_order: Order, happening: ev.OrderCancelRequested, _: ev.Event) -> Changes:
-    return {"cancel_requested": True, "reason": happening.reason}
+def _cancel_requested(_order: Order, happening: ev.OrderCancelRequested, event: ev.Event) -> Changes:
+    return {"cancel_requested": True, "reason": happening.reason, "ended_by": event.actor}
 
 
 @_folds(ev.OrderCanceled)
@@ -313,8 +314,8 @@ def _canceled(_order: Order, happening: ev.OrderCanceled, _: ev.Event) -> Change
 
 
 @_folds(ev.OrderCloseRequested)
-def _close_requested(_order: Order, _happening: ev.OrderCloseRequested, _: ev.Event) -> Changes:
-    return {"close_requested": True}
+def _close_requested(_order: Order, _happening: ev.OrderCloseRequested, event: ev.Event) -> Changes:
+    return {"close_requested": True, "ended_by": event.actor}
 
 
 @_folds(ev.OrderClosed)
@@ -356,7 +357,8 @@ def _settlement_scheduled(order: Order, happening: ev.SettlementScheduled, _: ev
 
 @_folds(ev.SettlementInstructed)
 def _settlement_instructed(order: Order, happening: ev.SettlementInstructed, _: ev.Event) -> Changes:
-    return _settlement(order, status=SettlementStatus.INSTRUCTED, **_terms(happening))
+    told = SettlementInstruction(**_terms(happening))
+    return _settlement(order, status=SettlementStatus.INSTRUCTED, instruction=told)
 
 
 @_folds(ev.SettlementReportedByCustodian)

@@ -41,7 +41,7 @@ def _venue_is_done(draft: Draft) -> None:
     if order.state is not State.ROUTED or order.live_placements or not order.placements:
         return
     if order.cancel_requested:
-        draft.system(ev.OrderCanceled(reason=order.reason or "canceled on request"))
+        draft.conclude(ev.OrderCanceled(reason=order.reason or "canceled on request"), order.ended_by)
         return
     if any(placement.venue_filled > 0 for placement in order.placements):
         return  # a venue counts fills that busts took back: a person decides
@@ -59,11 +59,10 @@ def _venue_reason(placement: Placement) -> str:
 def _close(draft: Draft) -> None:
     order = draft.order
     if order.close_requested and order.state in WORKING - {State.ROUTED} and not order.live_placements:
-        draft.system(
-            ev.OrderClosed(
-                executed_quantity=order.executed_quantity, unfilled_quantity=order.unfilled_quantity
-            )
+        closed = ev.OrderClosed(
+            executed_quantity=order.executed_quantity, unfilled_quantity=order.unfilled_quantity
         )
+        draft.conclude(closed, order.ended_by)
 
 
 def _compare_statement(draft: Draft) -> None:

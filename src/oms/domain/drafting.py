@@ -60,7 +60,11 @@ class Draft:
 
     def system(self, happening: Happening) -> None:
         """Append what the order book itself concludes, now."""
-        self.add(happening, self.now_ns, SYSTEM_STAMP)
+        self.conclude(happening, SYSTEM_STAMP)
+
+    def conclude(self, happening: Happening, asked_by: Stamp | None) -> None:
+        """Append, now, what `asked_by` asked for some time ago and has come true."""
+        self.add(happening, self.now_ns, asked_by or SYSTEM_STAMP)
 
     def raise_exception(self, code: ExceptionCode, subject: str, detail: str) -> None:
         """Open an exception unless the same one is open."""

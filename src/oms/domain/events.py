@@ -8,8 +8,9 @@ from pydantic import Field
 
 from oms.domain.commands import CreateOrder, RuleResult, Violation
 from oms.domain.facts import CustodianStatement
+from oms.domain.instructions import SettlementInstruction
 from oms.domain.model import Open
-from oms.domain.numbers import Amount, Exact, Holding, Price, Quantity
+from oms.domain.numbers import Amount, Holding, Price, Quantity
 from oms.domain.reference import Instrument
 from oms.domain.terms import ExceptionCode, OrderType, PlacementStatus, Role, State, TimeInForce
 
@@ -209,14 +210,10 @@ class SettlementScheduled(Open):
     reasons: tuple[str, ...]
 
 
-class SettlementInstructed(Open):
+class SettlementInstructed(SettlementInstruction):
+    """The custodian has taken this instruction; what it was told does not change when the order does."""
+
     kind: Literal["settlement_instructed"] = "settlement_instructed"
-    instruction_id: str
-    quantity: Quantity
-    average_price: Exact
-    commission: Exact
-    net_amount: Exact
-    currency: str
 
 
 class SettlementReportedByCustodian(Open):

@@ -10,10 +10,11 @@ from oms.domain import facts as fact
 from oms.domain.consequences import conclude
 from oms.domain.drafting import SYSTEM_STAMP, Draft
 from oms.domain.executions import Execution, revision
+from oms.domain.instructions import SettlementInstruction
 from oms.domain.lifecycle import TERMINAL
 from oms.domain.numbers import add, fits, plain, subtract
 from oms.domain.order import Order, Placement
-from oms.domain.settlement import SettlementDate, SettlementInstruction
+from oms.domain.settlement import SettlementDate
 from oms.domain.terms import ExceptionCode, PlacementStatus, Role, SettlementStatus, TimeInForce
 
 _RANK: dict[PlacementStatus, int] = {
@@ -59,8 +60,7 @@ def instructed(order: Order, instruction: SettlementInstruction, now: datetime) 
     if order.settlement.status is not SettlementStatus.SCHEDULED:
         return []
     draft = Draft(order, now, SYSTEM_STAMP)
-    names = set(ev.SettlementInstructed.model_fields) - {"kind"}
-    draft.add(ev.SettlementInstructed(**instruction.model_dump(include=names)))
+    draft.add(ev.SettlementInstructed(**instruction.model_dump()))
     conclude(draft)
     return draft.events
 

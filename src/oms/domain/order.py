@@ -9,9 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from oms.domain.commands import CreateOrder, Route, RuleResult, Violation
-from oms.domain.events import Event
+from oms.domain.events import Event, Stamp
 from oms.domain.executions import Ledger, unfilled
 from oms.domain.facts import CustodianStatement
+from oms.domain.instructions import SettlementInstruction
 from oms.domain.lifecycle import OWNER, TERMINAL
 from oms.domain.model import Open
 from oms.domain.numbers import ZERO, Exact, Holding, Price, Quantity, subtract, total
@@ -127,22 +128,21 @@ class Allocation(Open):
 
 
 class Settlement(Open):
-    """From CONFIRMED on. Money in `currency`; `net_amount` is signed: negative is paid, positive is received."""
+    """From CONFIRMED on. `instruction` is what the custodian was told, whatever happens to the order afterwards."""
 
     status: SettlementStatus = SettlementStatus.NOT_DUE
     trade_date: date | None = None
     settlement_date: date | None = None
     settles_at: datetime | None = None
     reasons: tuple[str, ...] = ()
-    instruction_id: str | None = None
-    quantity: Exact | None = None
-    average_price: Exact | None = None
-    commission: Exact | None = None
-    net_amount: Exact | None = None
-    currency: str | None = None
+    instruction: SettlementInstruction | None = None
     failure: str | None = None
     statement: CustodianStatement | None = None
     compared: bool = False
+
+    @property
+    def instruction_id(self) -> str | None:
+        return self.instruction.instruction_id if self.instruction else None
 
 
 class OpenException(Open):
@@ -196,6 +196,7 @@ class Order(Open):
     links: tuple[Link, ...] = ()
     cancel_requested: bool = False
     close_requested: bool = False
+    ended_by: Stamp | None = None
     reason: str | None = None
     closed_at: datetime | None = None
     parked: tuple[str, ...] = ()

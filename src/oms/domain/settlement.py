@@ -6,8 +6,9 @@ from decimal import Decimal
 
 from oms.domain.facts import CustodianStatement, SettlementReported
 from oms.domain.identifiers import instruction_id
+from oms.domain.instructions import SettlementInstruction
 from oms.domain.model import Open
-from oms.domain.numbers import Exact, Quantity, multiply, plain, subtract
+from oms.domain.numbers import multiply, plain, subtract
 from oms.domain.order import Order
 
 
@@ -18,29 +19,6 @@ class SettlementDate(Open):
     settlement_date: date
     settles_at: datetime
     reasons: tuple[str, ...]
-
-
-class SettlementInstruction(Open):
-    """What the custodian is told. The same `instruction_id` twice is one instruction.
-
-    `net_amount` is signed from our side: negative is paid, positive is received; money in `currency`.
-    """
-
-    instruction_id: str
-    order_id: str
-    account_id: str
-    instrument_id: str
-    symbol: str
-    direction: str
-    quantity: Quantity
-    average_price: Exact
-    principal: Exact
-    commission: Exact
-    net_amount: Exact
-    currency: str
-    trade_date: date
-    settlement_date: date
-    settles_at: datetime
 
 
 class CustodianAnswer(Open):

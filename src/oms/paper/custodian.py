@@ -23,9 +23,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from oms.domain.facts import CustodianStatement
+from oms.domain.instructions import SettlementInstruction
 from oms.domain.model import Model
 from oms.domain.numbers import Amount, add
-from oms.domain.settlement import SettlementInstruction
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS instructions (id TEXT PRIMARY KEY, body TEXT NOT NULL);

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import timedelta
+from typing import Any
 
 import structlog
 import uvicorn
@@ -94,13 +95,33 @@ async def until_stopped() -> None:
     await stopped.wait()
 
 
+async def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work`; on SIGINT or SIGTERM, at any moment of it, cancel it and let it clean up after itself."""
+    stopping = asyncio.create_task(until_stopped())
+    running = asyncio.create_task(work)
+    await asyncio.wait({stopping, running}, return_when=asyncio.FIRST_COMPLETED)
+    told = stopping.done()
+    stopping.cancel()
+    running.cancel()
+    try:
+        await running
+    except asyncio.CancelledError:
+        if not told:
+            raise
+
+
+async def forever() -> None:
+    """Wait until cancelled."""
+    await asyncio.Event().wait()
+
+
 async def api_process(settings: Settings) -> None:
     """`oms api`."""
     store = _usable_store(settings)
     client = await connect(settings)
     async with serving(api_application(settings, store, client), settings.host, settings.port) as port:
         LOG.info("api.serving", host=settings.host, port=port)
-        await until_stopped()
+        await forever()
     store.close()
 
 
@@ -110,7 +131,7 @@ async def worker_process(settings: Settings) -> None:
     client = await connect(settings)
     async with build_order_worker(client, store, settings):
         LOG.info("worker.running")
-        await until_stopped()
+        await forever()
     store.close()
 
 
@@ -156,7 +177,7 @@ async def ibkr_gateway_process(settings: Settings) -> None:
                 )
             )
         LOG.info("gateway.running", venue="IBKR", accounts=settings.accounts)
-        await until_stopped()
+        await forever()
     store.close()
 
 
@@ -174,7 +195,7 @@ async def paper_process(settings: Settings, ready: Callable[[int, int], None]) -
     try:
         async with serving(create_custodian(book), "127.0.0.1", settings.paper_custodian_port) as port:
             ready(gateway.port, port)
-            await until_stopped()
+            await forever()
     finally:
         await gateway.stop()
         book.close()

@@ -406,7 +406,7 @@ class OrderWorkflow:
             self.inbox.append((CUSTODIAN, (answer.word,)))
 
     async def ask_custodian(self, _duty: Duty) -> None:
-        told = instruction(self.order)
+        told = self.order.settlement.instruction or instruction(self.order)
         said = await ports.ASK_CUSTODIAN(told, summary=f"has {told.instruction_id} settled?")
         self.inbox.append((CUSTODIAN, (said,)))
 

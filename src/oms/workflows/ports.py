@@ -14,8 +14,9 @@ from temporalio.common import Priority, RetryPolicy
 
 from oms.domain.compliance import Verdict
 from oms.domain.facts import SettlementReported
+from oms.domain.instructions import SettlementInstruction
 from oms.domain.order import JournalBatch, Order, Recording
-from oms.domain.settlement import CustodianAnswer, SettlementDate, SettlementInstruction
+from oms.domain.settlement import CustodianAnswer, SettlementDate
 from oms.domain.venues import PlacementTicket, VenueAnswer
 
 A = TypeVar("A")
@@ -27,10 +28,12 @@ UNTIL_IT_WORKS = RetryPolicy(
     backoff_coefficient=2.0,
     maximum_interval=timedelta(seconds=10),
 )
-"""For idempotent work on our own store, tried again quickly; see `_LOCAL_PATIENCE`."""
-_LOCAL_PATIENCE = timedelta(seconds=15)
-"""After so long the order shows the trouble and rests before it tries again: retries beside a workflow are invisible,
-and they keep its task open."""
+"""For idempotent work on our own store: it is owed, so it is tried until it is done."""
+BESIDE_THE_WORKFLOW = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200), backoff_coefficient=2.0, maximum_attempts=6
+)
+"""For the same work run beside a workflow, about six seconds: retries there are invisible and keep a task open, so then
+the order shows the trouble. (Not by schedule_to_close_timeout: in SDK 1.35 it panics and the activity never ends.)"""
 VENUE_RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=500),
     backoff_coefficient=1.5,
@@ -56,9 +59,8 @@ class LocalPort(Generic[A, R]):
             argument,
             result_type=self.result,
             start_to_close_timeout=timedelta(seconds=10),
-            schedule_to_close_timeout=_LOCAL_PATIENCE,
             local_retry_threshold=timedelta(seconds=30),
-            retry_policy=UNTIL_IT_WORKS,
+            retry_policy=BESIDE_THE_WORKFLOW,
         )
         return result
 
