@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import RawValue
-from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from oms.domain.apply import fold
@@ -181,14 +181,20 @@ class OrderWorkflow:
                 raise self.defect
             owed = duties(self.order)
             self.forget_all_but(owed)
-            self.show()
-            if self.is_idle() and workflow.all_handlers_finished():
-                if self.order.is_over:
-                    return self.order.state
-                if self.should_hand_over():
-                    workflow.continue_as_new(self.hand_over())
+            if self.is_done():
+                break
             self.start(owed)
+            self.show()
             await self.something_happens()
+        self.show()
+        if not self.order.is_over:
+            workflow.continue_as_new(self.hand_over())
+        return self.order.state
+
+    def is_done(self) -> bool:
+        """This run has done its part: the order is over, or the next run goes on and starts what is owed."""
+        ends = self.order.is_over or self.should_hand_over()
+        return ends and self.is_idle() and workflow.all_handlers_finished()
 
     async def catch_up(self) -> None:
         """Take facts, hand-offs and what the store has to say, and record it all, until nothing new came meanwhile."""
@@ -291,12 +297,7 @@ class OrderWorkflow:
             )
 
     def is_awake(self) -> bool:
-        return bool(
-            self.woken
-            or self.inbox
-            or self.outbox
-            or ((self.order.is_over or self.should_hand_over()) and workflow.all_handlers_finished())
-        )
+        return bool(self.woken or self.inbox or self.outbox or self.is_done())
 
     def is_idle(self) -> bool:
         return not self.inbox and not self.outbox and self.recorded_version == self.order.version
@@ -326,16 +327,18 @@ class OrderWorkflow:
             self.outbox.extend(events)
 
     def show(self) -> None:
-        """Tell the Web UI; search attributes only where they differ from those that are kept."""
+        """Tell the Web UI. Search attributes where they differ, but for a state that a call under way is about to end."""
         workflow.set_current_details(details(self.order, tuple(self.trouble.values())))
         kept = workflow.info().typed_search_attributes
         wanted = search_attributes(self.order).items()
         changed = [key.value_set(value) for key, value in wanted if kept.get(key) != value]
-        if changed:
+        passing = not self.trouble and any(kind in _BRISK for kind, _ in self.in_flight)
+        if changed and not passing:
             workflow.upsert_search_attributes(changed)
 
     def in_trouble(self, key: tuple[str, str], failure: FailureError) -> None:
-        self.trouble[key] = f"{key[0]}: {failure.cause or failure}"
+        what = failure.cause if isinstance(failure, ActivityError) and failure.cause else failure
+        self.trouble[key] = f"{key[0]}: {what}"
         workflow.logger.error("%s, it is tried again", self.trouble[key])
 
     # -- duties: each asks the world once, through a port, and folds the answer ------------------------------
@@ -411,6 +414,8 @@ class OrderWorkflow:
         self.inbox.append((CUSTODIAN, (said,)))
 
 
+_BRISK = frozenset({DutyKind.PLACE, DutyKind.INSTRUCT_CUSTODIAN})
+"""Calls that take moments, or fail and are in trouble: see the timeouts of their ports."""
 _READINGS = frozenset(
     {DutyKind.EVALUATE_PRE_TRADE, DutyKind.EVALUATE_POST_TRADE, DutyKind.SET_SETTLEMENT_DATE}
 )

@@ -33,7 +33,7 @@ BESIDE_THE_WORKFLOW = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2.0, maximum_attempts=6
 )
 """For the same work run beside a workflow, about six seconds: retries there are invisible and keep a task open, so then
-the order shows the trouble. (Not by schedule_to_close_timeout: in SDK 1.35 it panics and the activity never ends.)"""
+the order shows the trouble. (A schedule_to_close_timeout does not end the retries of a local activity in SDK 1.35.)"""
 VENUE_RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=500),
     backoff_coefficient=1.5,
@@ -74,6 +74,8 @@ class Port(Generic[A, R]):
     start_to_close: timedelta
     retry: RetryPolicy
     priority: int = 3
+    patience: timedelta | None = None
+    """After so long the call has failed, is shown as trouble on the order, and is made again after a rest."""
 
     async def __call__(self, argument: A, *, summary: str, queue: str | None = None) -> R:
         result: R = await workflow.execute_activity(
@@ -82,6 +84,7 @@ class Port(Generic[A, R]):
             result_type=self.result,
             task_queue=queue,
             start_to_close_timeout=self.start_to_close,
+            schedule_to_close_timeout=self.patience,
             retry_policy=self.retry,
             summary=summary,
             priority=Priority(priority_key=self.priority),
@@ -100,16 +103,20 @@ RECORD_COMMANDS: Port[JournalBatch, Recording] = Port(
 )
 """Write events that an update caused. Temporal keeps an update only once its task is complete, so the write must
 come after that: as a regular activity, which is scheduled in the same breath as the update is accepted."""
-_GATEWAY_CALL = timedelta(seconds=60)
-PLACE: Port[PlacementTicket, VenueAnswer] = Port("place", VenueAnswer, _GATEWAY_CALL, VENUE_RETRY)
-CANCEL: Port[PlacementTicket, VenueAnswer] = Port(
-    "cancel", VenueAnswer, _GATEWAY_CALL, VENUE_RETRY, priority=1
+_GATEWAY_CALL = timedelta(seconds=40)
+PLACE: Port[PlacementTicket, VenueAnswer] = Port(
+    "place", VenueAnswer, _GATEWAY_CALL, VENUE_RETRY, patience=_GATEWAY_CALL
 )
-ASK: Port[PlacementTicket, VenueAnswer] = Port("ask", VenueAnswer, _GATEWAY_CALL, VENUE_RETRY, priority=2)
+CANCEL: Port[PlacementTicket, VenueAnswer] = Port(
+    "cancel", VenueAnswer, _GATEWAY_CALL, VENUE_RETRY, priority=1, patience=_GATEWAY_CALL
+)
+ASK: Port[PlacementTicket, VenueAnswer] = Port(
+    "ask", VenueAnswer, _GATEWAY_CALL, VENUE_RETRY, priority=2, patience=_GATEWAY_CALL
+)
 
 _CUSTODIAN_CALL = timedelta(seconds=20)
 INSTRUCT_CUSTODIAN: Port[SettlementInstruction, CustodianAnswer] = Port(
-    "instruct_custodian", CustodianAnswer, _CUSTODIAN_CALL, CUSTODIAN_RETRY
+    "instruct_custodian", CustodianAnswer, _CUSTODIAN_CALL, CUSTODIAN_RETRY, patience=timedelta(minutes=1)
 )
 ASK_CUSTODIAN: Port[SettlementInstruction, SettlementReported] = Port(
     "ask_custodian", SettlementReported, _CUSTODIAN_CALL, CUSTODIAN_RETRY
