@@ -203,14 +203,15 @@ class OrderWalk(RuleBasedStateMachine):
         check(self.desk)
 
     def _statement(self, quantity: str) -> fact.CustodianStatement:
-        ours = self.desk.order.settlement
+        settlement = self.desk.order.settlement
+        told = settlement.instruction
         return fact.CustodianStatement(
             quantity=Decimal(quantity),
-            average_price=ours.average_price or Decimal(0),
-            commission=ours.commission or Decimal(0),
-            net_amount=ours.net_amount or Decimal(0),
+            average_price=told.average_price if told else Decimal(0),
+            commission=told.commission if told else Decimal(0),
+            net_amount=told.net_amount if told else Decimal(0),
             currency="USD",
-            settled_on=ours.settlement_date or self.desk.now.date(),
+            settled_on=settlement.settlement_date or self.desk.now.date(),
         )
 
     def _give(self, command: cmd.Command, actor: cmd.Actor) -> None:
