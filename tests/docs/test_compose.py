@@ -11,7 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from oms.gateways.ibkr.settings import IBKRSettings
-from oms.workers.processes import ibkr_settings
+from oms.workers.ibkr import ibkr_settings
 from oms.workers.settings import PREFIX, Settings
 from oms.workflows.contract import SEARCH_ATTRIBUTES
 from tests.docs.conftest import ROOT

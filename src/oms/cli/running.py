@@ -24,9 +24,9 @@ def settings_from(**given: Any) -> Settings:
 
 
 def _run(process: str, run: Run, settings: Settings) -> None:
+    from oms.workers.errors import Unreachable
     from oms.workers.logs import configure_logging
-    from oms.workers.processes import run_until_stopped
-    from oms.workers.temporal import Unreachable
+    from oms.workers.stopping import run_until_stopped
 
     async def work() -> int:
         try:
@@ -85,10 +85,10 @@ def _address(text: str | None) -> tuple[str | None, int | None]:
 
 
 async def _dev(settings: Settings) -> int:
-    from oms.workers.folder import CannotStart
+    from oms.workers.errors import CannotStart
     from oms.workers.logs import configure_logging
-    from oms.workers.processes import forever, run_until_stopped
     from oms.workers.stack import embedded_stack
+    from oms.workers.stopping import forever, run_until_stopped
 
     async def work() -> None:
         async with embedded_stack(settings) as stack:
@@ -111,28 +111,28 @@ async def _dev(settings: Settings) -> int:
 
 def api() -> None:
     """Run the HTTP interface, stateless, against the configured store and Temporal."""
-    from oms.workers.processes import api_process
+    from oms.workers.api import api_process
 
     _run("api", api_process, settings_from())
 
 
 def worker() -> None:
     """Run one order worker; run more of them for more orders."""
-    from oms.workers.processes import worker_process
+    from oms.workers.order_worker import worker_process
 
     _run("worker", worker_process, settings_from())
 
 
 def gateway_ibkr() -> None:
     """Run the one process that owns a session with an IB Gateway."""
-    from oms.workers.processes import ibkr_gateway_process
+    from oms.workers.ibkr import ibkr_gateway_process
 
     _run("gateway-ibkr", ibkr_gateway_process, settings_from())
 
 
 def paper() -> None:
     """Run the paper venues: an IB Gateway and a custodian."""
-    from oms.workers.processes import paper_process
+    from oms.workers.paper import paper_process
 
     def ready(ib_port: int, custodian_port: int) -> None:
         typer.echo(f"ready ibkr=127.0.0.1:{ib_port} custodian=http://127.0.0.1:{custodian_port}")

@@ -12,12 +12,9 @@ from types import TracebackType
 from oms.domain.reference import Account, Portfolio
 from oms.domain.terms import Role
 from oms.store import Store, Taken
+from oms.workers.errors import CannotStart
 
 KEY_ROLES = tuple(role for role in Role if role is not Role.SYSTEM)
-
-
-class CannotStart(Exception):
-    """Why the stack cannot start, in one line for the person who started it."""
 
 
 class DataFolder:

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import httpx
+import structlog
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
@@ -13,9 +14,12 @@ from oms.activities.compliance import ComplianceActivities
 from oms.activities.custody import CustodyActivities
 from oms.store import Store
 from oms.workers.settings import Settings
+from oms.workers.stopping import forever
+from oms.workers.temporal import connect, usable_store
 from oms.workflows.contract import ORDER_QUEUE
 from oms.workflows.order import OrderWorkflow
 
+LOG = structlog.get_logger()
 GRACE = timedelta(seconds=4)
 PASSED_THROUGH = ("oms", "annotated_types", "pydantic_core")
 """Our own pure modules keep one identity inside and outside the sandbox; re-importing them would cost per order."""
@@ -53,3 +57,13 @@ def build_order_worker(
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=settings.sticky_seconds),
         graceful_shutdown_timeout=GRACE,
     )
+
+
+async def worker_process(settings: Settings) -> None:
+    """`oms worker`."""
+    store = usable_store(settings)
+    client = await connect(settings)
+    async with build_order_worker(client, store, settings):
+        LOG.info("worker.running")
+        await forever()
+    store.close()

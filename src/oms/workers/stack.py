@@ -10,26 +10,25 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 from temporalio.client import Client
+from temporalio.worker import Worker
 
 from oms.activities.calendar import DEFAULT_MIC, exchange_calendar
 from oms.store import Store
-from oms.workers.folder import CannotStart, DataFolder, free_port, is_free, seed
-from oms.workers.order_worker import build_order_worker
-from oms.workers.processes import api_application, serving
+from oms.workers.errors import CannotStart, NoTemporalBinary, Unreachable
+from oms.workers.folder import DataFolder, free_port, is_free, seed
+from oms.workers.serving import serving
 from oms.workers.settings import PREFIX, Settings
 from oms.workers.supervisor import Child, end_leftovers, remember
-from oms.workers.temporal import NoTemporalBinary, Unreachable, connect, find_binary, server_command
+from oms.workers.temporal import connect, find_binary, server_command
 
 LOG = structlog.get_logger()
-T = TypeVar("T")
 START_PATIENCE = 60.0
 _CHILD_PATIENCE = 3.0
 
@@ -60,21 +59,20 @@ async def embedded_stack(settings: Settings) -> AsyncIterator[Stack]:
         folder = stack.enter_context(DataFolder(settings.data_dir.resolve()))
         end_leftovers(folder.children_file)
         settings = _with_ports(settings, folder)
+        children = await _children(stack, settings, folder)
+        await children["temporal"].start()
+        await children["paper"].start()
         store = Store(settings.store_url)
         stack.callback(store.close)
         store.migrate()
         seed(store, settings.accounts[0])
         keys = folder.keys(store)
-        children = await _start_children(stack, settings, folder)
-        client = await _until("the Temporal server", lambda: _connected(settings))
-        await stack.enter_async_context(_order_worker(client, store, settings))
-        await children["gateway-ibkr"].start()
-        application = api_application(settings, store, client)
-        port = await stack.enter_async_context(serving(application, settings.host, settings.port))
-        warm = asyncio.create_task(asyncio.to_thread(exchange_calendar, DEFAULT_MIC))
         since_ns = time.time_ns()
-        await _until("the gateways", lambda: _in_sync(store, since_ns))
-        await warm
+        await children["gateway-ibkr"].start()
+        client, port = await _serve_orders(stack, settings, store)
+        await _until_in_sync(store, since_ns)
+        warming = asyncio.create_task(asyncio.to_thread(exchange_calendar, DEFAULT_MIC))
+        stack.callback(warming.cancel)
         yield Stack(
             api=f"http://{settings.host}:{port}",
             temporal=settings.temporal_address,
@@ -119,23 +117,19 @@ def _with_ports(settings: Settings, folder: DataFolder) -> Settings:
     return settings.model_copy(update=decided)
 
 
-async def _start_children(
+async def _children(
     stack: contextlib.AsyncExitStack, settings: Settings, folder: DataFolder
 ) -> dict[str, Child]:
-    """Start the Temporal server and the paper venues; make the gateway, to be started later. Stopped in reverse."""
+    """The Temporal server, the paper venues and the gateway: not started yet, stopped in reverse when `stack` ends."""
     try:
         binary = await find_binary(settings, folder.path / "bin")
     except NoTemporalBinary as missing:
         raise CannotStart(str(missing)) from missing
-    temporal = server_command(
+    server = server_command(
         binary, settings, folder.path / "temporal.db", settings.temporal_port, settings.ui_port
     )
     python = [sys.executable, "-m", "oms.cli.main"]
-    commands = {
-        "temporal": temporal,
-        "paper": [*python, "paper"],
-        "gateway-ibkr": [*python, "gateway", "ibkr"],
-    }
+    commands = {"temporal": server, "paper": [*python, "paper"], "gateway-ibkr": [*python, "gateway", "ibkr"]}
     environment = {**os.environ, **environment_of(settings)}
     children: dict[str, Child] = {}
     for name, command in commands.items():
@@ -146,11 +140,26 @@ async def _start_children(
             folder.logs / f"{name}.log",
             lambda: remember(folder.children_file, list(children.values())),
         )
-    for name, child in children.items():
-        stack.push_async_callback(child.stop, _CHILD_PATIENCE)
-        if name != "gateway-ibkr":
-            await child.start()
+        stack.push_async_callback(children[name].stop, _CHILD_PATIENCE)
     return children
+
+
+async def _serve_orders(
+    stack: contextlib.AsyncExitStack, settings: Settings, store: Store
+) -> tuple[Client, int]:
+    """Run the order worker and the API in this process; gives the client and the API's port."""
+    # Here and not above: the children start while this process reads its largest modules.
+    from oms.workers.api import api_application
+    from oms.workers.order_worker import build_order_worker
+
+    try:
+        client = await connect(settings, START_PATIENCE)
+    except Unreachable as error:
+        raise CannotStart(f"{error}; see the logs folder") from error
+    worker = build_order_worker(client, store, settings)
+    await stack.enter_async_context(_running(worker))
+    application = api_application(settings, store, client)
+    return client, await stack.enter_async_context(serving(application, settings.host, settings.port))
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -163,9 +172,8 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _order_worker(client: Client, store: Store, settings: Settings) -> AsyncIterator[None]:
-    """The order worker; if it dies the whole stack must, or orders would stand still behind a healthy API."""
-    worker = build_order_worker(client, store, settings)
+async def _running(worker: Worker) -> AsyncIterator[None]:
+    """Run the order worker; if it dies the whole stack must, or orders would stand still behind a healthy API."""
     running = asyncio.create_task(worker.run())
     owner = asyncio.current_task()
 
@@ -182,23 +190,12 @@ async def _order_worker(client: Client, store: Store, settings: Settings) -> Asy
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def _connected(settings: Settings) -> Client | None:
-    try:
-        return await connect(settings)
-    except Unreachable:
-        return None
-
-
-async def _in_sync(store: Store, since_ns: int) -> bool | None:
-    reports = await asyncio.to_thread(store.gateways.all)
-    return any(r.gate_open and r.updated_ns >= since_ns for r in reports) or None
-
-
-async def _until(what: str, ready: Callable[[], Awaitable[T | None]]) -> T:
-    """Ask `ready` until it gives something. Raises CannotStart when that takes longer than START_PATIENCE."""
+async def _until_in_sync(store: Store, since_ns: int) -> None:
+    """Wait until a gateway has opened its gate. Raises CannotStart when that takes longer than START_PATIENCE."""
     deadline = time.monotonic() + START_PATIENCE
     while time.monotonic() < deadline:
-        if (found := await ready()) is not None:
-            return found
+        reports = await asyncio.to_thread(store.gateways.all)
+        if any(report.gate_open and report.updated_ns >= since_ns for report in reports):
+            return
         await asyncio.sleep(0.05)
-    raise CannotStart(f"{what} did not come up within {START_PATIENCE:g} s; see the logs folder")
+    raise CannotStart(f"no gateway was in sync within {START_PATIENCE:g} s; see the logs folder")

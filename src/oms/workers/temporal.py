@@ -4,16 +4,20 @@ import asyncio
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+from oms.store import Store
+from oms.workers.errors import NoTemporalBinary, Unreachable
 from oms.workers.settings import Settings
 from oms.workflows.contract import SEARCH_ATTRIBUTES
 
 _DOWNLOAD_SECONDS = 120
+_CONNECT_PAUSE_SECONDS = 0.05
 POLL_RATES = {
     "history.transferProcessorMaxPollRPS": 2000,
     "history.timerProcessorMaxPollRPS": 2000,
@@ -22,27 +26,26 @@ POLL_RATES = {
 """The server polls its queues 20 times a second by default, which makes each first task wait 50 ms."""
 
 
-class NoTemporalBinary(Exception):
-    """The `temporal` binary cannot be found; the message says where it was looked for."""
+async def connect(settings: Settings, patience: float = 0) -> Client:
+    """A client with the converter that every process of the order book shares.
 
-
-class Unreachable(Exception):
-    """Temporal does not answer; the message says where it was looked for."""
-
-
-async def connect(settings: Settings, *, lazy: bool = False) -> Client:
-    """A client with the converter that every process of the order book shares. Raises Unreachable."""
-    try:
-        return await Client.connect(
-            settings.temporal_address,
-            namespace=settings.temporal_namespace,
-            data_converter=pydantic_data_converter,
-            tls=settings.temporal_tls,
-            api_key=settings.temporal_api_key or None,
-            lazy=lazy,
-        )
-    except RuntimeError as error:
-        raise Unreachable(f"Temporal does not answer at {settings.temporal_address}: {error}") from error
+    `patience`: seconds to wait for a server that is still starting. Raises Unreachable.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return await Client.connect(
+                settings.temporal_address,
+                namespace=settings.temporal_namespace,
+                data_converter=pydantic_data_converter,
+                tls=settings.temporal_tls,
+                api_key=settings.temporal_api_key or None,
+            )
+        except RuntimeError as error:
+            if time.monotonic() >= deadline:
+                address = settings.temporal_address
+                raise Unreachable(f"Temporal does not answer at {address}: {error}") from error
+            await asyncio.sleep(_CONNECT_PAUSE_SECONDS)
 
 
 async def find_binary(settings: Settings, folder: Path) -> Path:
@@ -87,3 +90,11 @@ def server_command(binary: Path, settings: Settings, file: Path | None, port: in
     for attribute in SEARCH_ATTRIBUTES:
         command += ["--search-attribute", f"{attribute.name}=Keyword"]
     return command
+
+
+def usable_store(settings: Settings) -> Store:
+    store = Store(settings.store_url)
+    reason = store.check()
+    if reason is not None:
+        raise SystemExit(f"oms: {reason}")
+    return store

@@ -111,8 +111,8 @@ class _Demo:
 
     async def run(self) -> int:
         """Start the stack, play, check, tell, and stop, also when asked to before the end."""
-        from oms.workers.folder import CannotStart
-        from oms.workers.processes import until_stopped
+        from oms.workers.errors import CannotStart
+        from oms.workers.stopping import until_stopped
 
         stopped = asyncio.create_task(until_stopped())
         work = asyncio.create_task(self._work())
