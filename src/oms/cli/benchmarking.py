@@ -1,5 +1,6 @@
 """`oms bench`."""
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -42,7 +43,7 @@ async def _measure(settings: Settings, orders: int, concurrency: int) -> int:
 
     (settings.data_dir / "logs").mkdir(parents=True, exist_ok=True)
     configure_logging(settings, "bench", settings.data_dir / "logs" / "oms.log")
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140)
     async with embedded_stack(settings) as stack:
         rows = await Bench(stack, orders, concurrency, lambda text: console.print(f"[dim]{text}")).report()
     console.print(_table(rows, machine()))

@@ -1,0 +1,36 @@
+"""The thin layer over a gateway: its answer as it is, and a closed gate as a benign wait."""
+
+import pytest
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.testing import ActivityEnvironment
+
+from oms.activities.venue import GATE_CLOSED_RETRY, VenueActivities
+from oms.domain.duties import ticket
+from oms.domain.terms import PlacementStatus
+from oms.gateways.errors import GatewayNotReady
+from tests.domain.orders import Desk
+from tests.workflows.venue import ScriptedVenue, reports
+
+VERBS = ("place", "cancel", "ask")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_the_gateways_answer_is_passed_on(verb: str) -> None:
+    desk, venue = Desk().place(), ScriptedVenue()
+    asked = ticket(desk.order, desk.order.placements[0])
+    venue.will(asked.order_id, verb, reports(PlacementStatus.HELD))
+    answer = await ActivityEnvironment().run(getattr(VenueActivities(venue), verb), asked)
+    assert [fact.status for fact in answer.facts] == [PlacementStatus.HELD]
+    assert venue.calls[asked.order_id] == [verb]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_a_closed_gate_is_tried_again_and_is_no_alarm(verb: str) -> None:
+    desk, venue = Desk().place(), ScriptedVenue()
+    asked = ticket(desk.order, desk.order.placements[0])
+    venue.will(asked.order_id, verb, GatewayNotReady("the session is not in sync"))
+    with pytest.raises(ApplicationError, match="nothing was sent") as raised:
+        await ActivityEnvironment().run(getattr(VenueActivities(venue), verb), asked)
+    error = raised.value
+    assert (error.type, error.non_retryable) == ("GatewayNotReady", False)
+    assert (error.category, error.next_retry_delay) == (ApplicationErrorCategory.BENIGN, GATE_CLOSED_RETRY)
