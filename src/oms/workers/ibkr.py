@@ -10,6 +10,7 @@ from oms.activities.venue import VenueActivities
 from oms.domain.terms import Venue
 from oms.gateways.ibkr.gateway import IBKRGateway
 from oms.gateways.ibkr.settings import IBKRSettings
+from oms.workers.collecting import calm_the_collector
 from oms.workers.delivery import FactDelivery
 from oms.workers.settings import Settings
 from oms.workers.stopping import forever
@@ -62,6 +63,7 @@ async def ibkr_gateway_process(settings: Settings) -> None:
                     graceful_shutdown_timeout=timedelta(seconds=3),
                 )
             )
+        calm_the_collector()
         LOG.info("gateway.running", venue="IBKR", accounts=settings.accounts)
         await forever()
     store.close()

@@ -13,6 +13,7 @@ from oms.activities.calendar import CalendarActivities
 from oms.activities.compliance import ComplianceActivities
 from oms.activities.custody import CustodyActivities
 from oms.store import Store
+from oms.workers.collecting import calm_the_collector
 from oms.workers.settings import Settings
 from oms.workers.stopping import forever
 from oms.workers.temporal import connect, usable_store
@@ -63,6 +64,7 @@ async def worker_process(settings: Settings) -> None:
     """`oms worker`."""
     store = usable_store(settings)
     client = await connect(settings)
+    calm_the_collector()
     async with build_order_worker(client, store, settings):
         LOG.info("worker.running")
         await forever()

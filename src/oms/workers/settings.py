@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     ui_port: int = Field(8233, ge=0, le=65535, description="Port of the embedded Temporal Web UI.")
     ui_url: str = Field("", description="Base address of the Temporal Web UI, for links.")
 
-    max_cached_workflows: int = Field(5_000, ge=0, description="Orders one worker keeps in memory.")
+    max_cached_workflows: int = Field(5_000, ge=1, description="Orders one worker keeps in memory.")
     max_workflow_tasks: int = Field(12, ge=2, description="Workflow tasks one worker runs at a time.")
     activity_threads: int = Field(16, ge=1, description="Threads for store and custodian activities.")
     sticky_seconds: float = Field(

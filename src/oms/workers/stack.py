@@ -21,6 +21,7 @@ from temporalio.worker import Worker
 
 from oms.activities.calendar import DEFAULT_MIC, exchange_calendar
 from oms.store import Store
+from oms.workers.collecting import calm_the_collector
 from oms.workers.errors import CannotStart, NoTemporalBinary, Unreachable
 from oms.workers.folder import DataFolder, free_port, is_free, seed
 from oms.workers.serving import serving
@@ -71,6 +72,7 @@ async def embedded_stack(settings: Settings) -> AsyncIterator[Stack]:
         await children["gateway-ibkr"].start()
         client, port = await _serve_orders(stack, settings, store)
         await _until_in_sync(store, since_ns)
+        calm_the_collector()
         warming = asyncio.create_task(asyncio.to_thread(exchange_calendar, DEFAULT_MIC))
         stack.callback(warming.cancel)
         yield Stack(
