@@ -26,10 +26,19 @@ from oms.api import routers
 from oms.cli import administration, benchmarking, demo, loading, orders, running, submitting
 from oms.domain.commands import BOOKING, ECONOMIC
 from oms.domain.compliance import PARAMETERS
-from oms.domain.drafting import EXCEPTION_OWNER
 from oms.domain.errors import MEANING, Code
 from oms.domain.events import Happening
-from oms.domain.lifecycle import CREATORS, ECONOMIC_UPDATE, GATES, MAIN_CHAIN, OWNER, TERMINAL, Gate
+from oms.domain.lifecycle import (
+    CREATORS,
+    DESK_EXCEPTION,
+    ECONOMIC_UPDATE,
+    EXCEPTION_OWNER,
+    GATES,
+    MAIN_CHAIN,
+    OWNER,
+    TERMINAL,
+    Gate,
+)
 from oms.domain.terms import ExceptionCode, Role, State
 from oms.domain.venues import VenueAnswer
 from oms.gateways.ibkr.error_codes import Meaning, meaning
@@ -97,6 +106,7 @@ def commands() -> str:
             rows += _update_rows(gate)
         else:
             rows += [[gate.name, code(kind), roles, states] for roles, states in _by_roles(gate)]
+    rows += [[DESK_EXCEPTION.name, code("resolve_exception"), *both] for both in _by_roles(DESK_EXCEPTION)]
     return table(("Command", "Temporal update", "Role", "From"), rows)
 
 

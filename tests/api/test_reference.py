@@ -15,7 +15,7 @@ async def test_an_instrument_has_one_id(desk: Desk) -> None:
     assert first.status_code == 201, first.text
     assert first.json()["tick_size"] == "0.005"
     again = await desk.post("/v1/instruments", {**terms, "sector": "Technology"}, Role.TRADER)
-    assert again.status_code == 200
+    assert again.status_code == 201
     assert again.json()["instrument_id"] == first.json()["instrument_id"]
     one = await desk.get(first.headers["location"])
     assert (one.status_code, one.json()["sector"]) == (200, "Technology")

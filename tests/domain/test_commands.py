@@ -17,6 +17,7 @@ from tests.domain.orders import (
     Desk,
     busted,
     cancel_refused,
+    executed,
     in_state,
     reported,
     request,
@@ -632,3 +633,25 @@ def test_a_straight_through_order_without_a_route_is_rejected_with_the_reason() 
     desk = straight_through(route=None).drive()
     assert desk.state is State.REJECTED
     assert desk.order.reason == "the order names no route and its portfolio has none"
+
+
+def test_a_trader_resolves_what_the_desk_owns_and_nothing_else() -> None:
+    desk = in_state(State.ROUTED)
+    desk.observe(reported(P.REJECTED, reason="no shares"))
+    assert desk.open_exceptions == ["PLACEMENT_REJECTED"]
+    desk.command(cmd.ResolveException(code="PLACEMENT_REJECTED", reason="seen"), Role.TRADER)
+    assert desk.open_exceptions == []
+    late = in_state(State.CLOSED)
+    late.observe(executed("LATE.1", "1"))
+    assert late.open_exceptions[0] == "LATE_FILL"
+    with pytest.raises(Refused) as refused:
+        late.command(cmd.ResolveException(code="LATE_FILL", reason="seen"), Role.TRADER)
+    assert refused.value.code is Code.NOT_AUTHORIZED
+
+
+def test_a_cancel_that_a_fill_has_won_leaves_no_reason() -> None:
+    desk = in_state(State.ROUTED)
+    desk.command(cmd.CancelOrder(reason="changed my mind"), Role.TRADER)
+    assert desk.order.reason == "changed my mind"
+    desk.observe(executed("A.1", "100"))
+    assert (desk.order.state, desk.order.reason) == (State.FILLED, None)

@@ -62,9 +62,9 @@ def test_the_whole_quantity_goes_to_the_orders_route() -> None:
     desk = placed(route={"venue": "IBKR", "account": "DU1", "strategy": "TWAP", "params": {"speed": "slow"}})
     only = desk.order.placements[0]
     assert (only.quantity, only.account, only.strategy) == (100, "DU1", "TWAP")
-    sent = ticket(desk.order, only, "REQ-9")
+    sent = ticket(desk.order, only)
     assert (sent.quantity, sent.limit_price, sent.params) == (100, 10, {"speed": "slow"})
-    assert (sent.order_id, sent.correlation_id) == (desk.order.order_id, "REQ-9")
+    assert sent.order_id == desk.order.order_id
 
 
 def test_a_manual_order_takes_no_step_by_itself() -> None:

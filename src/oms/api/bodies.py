@@ -115,7 +115,9 @@ class RuleBody(Model):
 
     rule_id: Name | None = None
     rule_type: Name = Field(examples=["max_order_notional"])
-    name: Name = Field(examples=["No order above one million"])
+    name: Name | None = Field(
+        None, description="Its type, if none is given.", examples=["No order above one million"]
+    )
     severity: Severity = Severity.HARD
     parameters: dict[str, Any] = Field(examples=[{"max_notional": "1000000"}])
     target_accounts: Targets = ()

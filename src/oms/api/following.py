@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 
 import anyio
 import structlog
@@ -32,6 +33,9 @@ class Wanted:
     instrument_id: str | None = None
     state: State | None = None
     direction: Direction | None = None
+    basket_id: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
 
     def takes(self, streamed: StreamedEvent) -> bool:
         return (
@@ -40,6 +44,9 @@ class Wanted:
             and self.instrument_id in (None, streamed.instrument_id)
             and self.state in (None, streamed.event.state)
             and self.direction in (None, streamed.direction)
+            and self.basket_id in (None, streamed.basket_id)
+            and (self.created_after is None or streamed.order_created_at > self.created_after)
+            and (self.created_before is None or streamed.order_created_at < self.created_before)
         )
 
 
@@ -109,6 +116,9 @@ class Follower:
             instrument_id=wanted.instrument_id,
             state=wanted.state,
             direction=wanted.direction,
+            basket_id=wanted.basket_id,
+            created_after=wanted.created_after,
+            created_before=wanted.created_before,
         )
         last = found[-1].position if found else position
         return [_Shown.of(streamed) for streamed in found], last if len(found) == _BATCH else max(head, last)

@@ -79,6 +79,8 @@ def resolve(store: Store, new: NewOrder, reach: Reach) -> tuple[CreateOrder, Ins
         )
     instrument = _instrument(store, new)
     route = _route(store, new.route, account, reach)
+    if new.automation is Automation.STRAIGHT_THROUGH:
+        check_served(store, route.venue, route.account)
     terms = new.model_dump(exclude={"instrument", "instrument_id", "route"})
     try:
         request = CreateOrder(**terms, instrument_id=instrument.instrument_id, route=route)
@@ -140,6 +142,21 @@ def _route(store: Store, route: Route | None, default: Account, reach: Reach) ->
     if route.account is None:
         return route.model_copy(update={"account": default.broker_account})
     return route.model_copy(update={"account": broker_account(store, route.account, reach)})
+
+
+def check_served(store: Store, venue: str, account: str | None) -> None:
+    """Raise Refused INVALID_ACCOUNT where gateways of `venue` have reported and none of them serves `account`. Blocks.
+
+    A placement for such an account would wait for a gateway that does not exist.
+    """
+    served = [report.accounts for report in store.gateways.all() if report.venue == venue]
+    if served and not any(account in accounts for accounts in served):
+        raise Refused(
+            Code.INVALID_ACCOUNT,
+            f"No gateway at {venue} serves account {account!r}.",
+            account=account,
+            served=sorted({one for accounts in served for one in accounts}),
+        )
 
 
 def broker_account(store: Store, named: str, reach: Reach) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,13 +92,19 @@ def create_key(
         list[str] | None, typer.Option("--portfolio", help="Only these portfolios.")
     ] = None,
     accounts: Annotated[list[str] | None, typer.Option("--account", help="Only these accounts.")] = None,
+    expires: Annotated[
+        datetime | None,
+        typer.Option(help="When it stops working, in UTC: 2026-12-31 or 2026-12-31T18:00:00."),
+    ] = None,
 ) -> None:
     """Make a key and print it once; the store keeps its hash only."""
     from oms.store import Taken
 
     secret = f"oms_{secrets.token_urlsafe(32)}"
     try:
-        _usable_store(data_dir).keys.create(name, roles, secret, portfolios, accounts)
+        _usable_store(data_dir).keys.create(
+            name, roles, secret, portfolios, accounts, expires.replace(tzinfo=UTC) if expires else None
+        )
     except (Taken, ValueError) as error:
         complain(str(error), code=1)
     typer.echo(secret)

@@ -1,6 +1,7 @@
 """Commands that run something until they are told to stop."""
 
 import asyncio
+import tomllib
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,8 @@ def settings_from(**given: Any) -> Settings:
     """Settings from the command line's own options, the environment and oms.toml; complains and leaves if wrong."""
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
+    except tomllib.TOMLDecodeError as error:
+        complain(f"oms.toml in the data folder cannot be read: {error}")
     except ValidationError as error:
         first = error.errors()[0]
         complain(f"setting {'.'.join(map(str, first['loc']))}: {first['msg']} (given: {first['input']!r})")

@@ -34,7 +34,6 @@ FIELDS = (
     "route",
     "automation",
     "compliance",
-    "counterparty_id",
     "metadata",
 )
 OBJECTS = ("route", "metadata")

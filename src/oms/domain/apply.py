@@ -261,6 +261,8 @@ def _with_ledger(order: Order, ledger: Ledger, placement_id: str, event: ev.Even
     placed = _place(order, placement_id, **update, at=instant(event.ts_init_ns))
     state = working_state(order, ledger) if order.state in WORKING else order.state
     changes: Changes = {**placed, "ledger": ledger, "state": state}
+    if order.cancel_requested and order.state in WORKING and state is not State.ROUTED:
+        changes["reason"] = None  # the fill won: what was asked for did not happen
     if order.state is State.PENDING_POST_TRADE_COMPLIANCE:
         changes["post_trade"] = order.post_trade.model_copy(update={"version": event.seq})
     return changes

@@ -132,8 +132,8 @@ class CreateOrder(Model):
         return self
 
 
-ECONOMIC = frozenset({"ordered_quantity", "limit_price", "stop_price", "time_in_force", "expires_at"})
 BOOKING = frozenset({"counterparty_id", "metadata"})
+ECONOMIC = frozenset({"ordered_quantity", "limit_price", "stop_price", "time_in_force", "expires_at"})
 
 
 class OrderChanges(Model):

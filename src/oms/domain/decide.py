@@ -17,7 +17,15 @@ from oms.domain.apply import fold
 from oms.domain.consequences import conclude
 from oms.domain.drafting import Draft, nanoseconds
 from oms.domain.errors import Code, Refused
-from oms.domain.lifecycle import ECONOMIC_UPDATE, ECONOMICS_OPEN, GATES, Gate, may_create
+from oms.domain.lifecycle import (
+    DESK_EXCEPTION,
+    ECONOMIC_UPDATE,
+    ECONOMICS_OPEN,
+    EXCEPTION_OWNER,
+    GATES,
+    Gate,
+    may_create,
+)
 from oms.domain.model import Model
 from oms.domain.order import ComplianceCheck, Order
 from oms.domain.placements import (
@@ -97,6 +105,8 @@ def decide(order: Order, instruction: cmd.Instruction, now: datetime) -> list[ev
 def _gate(command: cmd.Command) -> Gate:
     if isinstance(command, cmd.UpdateOrder) and cmd.ECONOMIC & command.changes.model_fields_set:
         return ECONOMIC_UPDATE
+    if isinstance(command, cmd.ResolveException) and EXCEPTION_OWNER[command.code] is Role.TRADER:
+        return DESK_EXCEPTION
     return GATES[command.kind]
 
 

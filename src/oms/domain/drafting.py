@@ -4,21 +4,9 @@ from datetime import datetime
 
 from oms.domain.apply import apply
 from oms.domain.events import Event, ExceptionRaised, ExceptionResolved, Happening, Stamp
+from oms.domain.lifecycle import EXCEPTION_OWNER
 from oms.domain.order import Order
 from oms.domain.terms import ExceptionCode, Role, State
-
-EXCEPTION_OWNER: dict[ExceptionCode, Role] = {
-    ExceptionCode.LATE_FILL: Role.OPS,
-    ExceptionCode.OVERFILL: Role.OPS,
-    ExceptionCode.FILL_CORRECTED: Role.OPS,
-    ExceptionCode.FILL_BUSTED: Role.OPS,
-    ExceptionCode.PLACEMENT_IN_DOUBT: Role.TRADER,
-    ExceptionCode.PLACEMENT_REJECTED: Role.TRADER,
-    ExceptionCode.SETTLEMENT_FAILED: Role.OPS,
-    ExceptionCode.BREAK_OPEN: Role.OPS,
-    ExceptionCode.CONFIRM_MISMATCH: Role.OPS,
-}
-"""Who has to look at each kind of exception."""
 
 SYSTEM_STAMP = Stamp(key="system", role=Role.SYSTEM)
 

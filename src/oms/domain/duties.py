@@ -197,7 +197,7 @@ _PLAIN_STEPS: dict[str, cmd.Command] = {
 }
 
 
-def ticket(order: Order, placement: Placement, correlation_id: str | None = None) -> PlacementTicket:
+def ticket(order: Order, placement: Placement) -> PlacementTicket:
     """What the gateway needs to work `placement`."""
     return PlacementTicket(
         order_id=order.order_id,
@@ -214,7 +214,6 @@ def ticket(order: Order, placement: Placement, correlation_id: str | None = None
         expires_at=placement.expires_at,
         strategy=placement.strategy,
         params=placement.params,
-        correlation_id=correlation_id,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from oms.domain.commands import Actor
 from oms.domain.errors import Code, Refused
-from oms.domain.terms import Role, State
+from oms.domain.terms import ExceptionCode, Role, State
 
 S, R = State, Role
 
@@ -170,6 +170,15 @@ GATES: Mapping[str, Gate] = {
 
 A placement has a status of its own, so commands on one are legal in every state of its order.
 """
+
+EXCEPTION_OWNER: Mapping[ExceptionCode, Role] = {
+    code: R.TRADER if code in (ExceptionCode.PLACEMENT_IN_DOUBT, ExceptionCode.PLACEMENT_REJECTED) else R.OPS
+    for code in ExceptionCode
+}
+"""Who has to look at each kind of exception."""
+
+DESK_EXCEPTION = _gate("ResolveException of the desk", {R.TRADER, R.OPS}, *State)
+"""The gate of resolving an exception that the trader owns; `resolve_exception` in GATES is that of all others."""
 
 ECONOMIC_UPDATE = _gate("UpdateOrder of economic fields", {R.PM}, *_LIVE)
 """The gate of an update that names an economic field; `update` in GATES is that of booking fields."""

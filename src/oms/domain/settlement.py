@@ -43,7 +43,10 @@ def net_amount(order: Order) -> Decimal:
 
 
 def instruction(order: Order) -> SettlementInstruction:
-    """The instruction for a confirmed order with a settlement date. Raises ValueError without one or a fill."""
+    """The instruction for a confirmed order with a settlement date: the whole block, to the default account.
+
+    Raises ValueError without a date or a fill.
+    """
     dates = order.settlement
     average = order.average_price
     if (
@@ -56,7 +59,7 @@ def instruction(order: Order) -> SettlementInstruction:
     return SettlementInstruction(
         instruction_id=instruction_id(order.order_id),
         order_id=order.order_id,
-        account_id=order.allocations[0].account_id if order.allocations else order.default_account_id,
+        account_id=order.default_account_id,
         instrument_id=order.instrument_id,
         symbol=order.instrument.symbol,
         direction=order.direction,

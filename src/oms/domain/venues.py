@@ -27,7 +27,6 @@ class PlacementTicket(Open):
     expires_at: datetime | None = None
     strategy: str | None = None
     params: dict[str, str] = {}
-    correlation_id: str | None = None
 
     @property
     def order_ref(self) -> str:

@@ -28,6 +28,8 @@ class StreamedEvent:
     portfolio_id: str
     instrument_id: str
     direction: Direction
+    basket_id: str | None
+    order_created_at: datetime
 
 
 class Journal:
@@ -114,7 +116,13 @@ class Journal:
         """
         journal = tables.journal.c
         query: Select[Any] = select(
-            journal.position, journal.body, journal.portfolio_id, journal.instrument_id, journal.direction
+            journal.position,
+            journal.body,
+            journal.portfolio_id,
+            journal.instrument_id,
+            journal.direction,
+            journal.basket_id,
+            journal.order_created_at,
         ).where(journal.position > after)
         if portfolio_ids is not None:
             query = query.where(journal.portfolio_id.in_(list(portfolio_ids)))
@@ -135,9 +143,15 @@ class Journal:
             rows = connection.execute(query.order_by(journal.position).limit(limit)).all()
         return [
             StreamedEvent(
-                position, Event.model_validate_json(body), portfolio, instrument, Direction(direction)
+                position,
+                Event.model_validate_json(body),
+                portfolio,
+                instrument,
+                Direction(direction),
+                basket,
+                created_at,
             )
-            for position, body, portfolio, instrument, direction in rows
+            for position, body, portfolio, instrument, direction, basket, created_at in rows
         ]
 
     def head(self) -> int:

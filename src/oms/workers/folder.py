@@ -8,6 +8,7 @@ import socket
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from oms.domain.reference import Account, Portfolio
 from oms.domain.terms import Role
@@ -51,7 +52,7 @@ class DataFolder:
     def lasting_ports(self, names: tuple[str, ...]) -> dict[str, int]:
         """A free port for each name, the same as last time where that is still free."""
         file = self.path / "ports.json"
-        known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+        known: dict[str, int] = _read(file)
         taken: set[int] = set()
         for name in names:
             port = known.get(name, 0)
@@ -59,27 +60,56 @@ class DataFolder:
                 port = free_port(taken)
             known[name] = port
             taken.add(port)
-        file.write_text(json.dumps(known))
+        _write(file, known)
         return {name: known[name] for name in names}
 
     def keys(self, store: Store) -> dict[str, str]:
-        """The key of each role, made and stored on the first start. keys.json is for its owner's eyes only."""
-        kept: dict[str, str] = json.loads(self.keys_file.read_text()) if self.keys_file.exists() else {}
-        for role in KEY_ROLES:
-            secret = kept.setdefault(role, f"oms_{role}_{secrets.token_urlsafe(24)}")
-            if store.keys.find(secret) is None:
-                _store_key(store, role, secret)
-        descriptor = os.open(self.keys_file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(kept, file, indent=2)
+        """A usable key for each role, made and stored where there is none. keys.json is for its owner's eyes only."""
+        known: dict[str, str] = _read(self.keys_file)
+        kept = {**known, **{role.value: _usable_key(store, role, known.get(role)) for role in KEY_ROLES}}
+        _write(self.keys_file, kept)
         return kept
 
 
-def _store_key(store: Store, role: Role, secret: str) -> None:
+def _usable_key(store: Store, role: Role, known: str | None) -> str:
+    """The known secret while it works, else a new one: a revoked key is never brought back. Raises CannotStart."""
+    secret = known or _new_secret(role)
+    if store.keys.find(secret) is not None:
+        return secret
+    for name, candidate in (
+        (role.value, secret),
+        (f"{role.value}-{secrets.token_hex(3)}", _new_secret(role)),
+    ):
+        try:
+            store.keys.create(name, [role], candidate)
+        except Taken:
+            continue
+        return candidate
+    raise CannotStart(f"no key could be made for the role {role}")
+
+
+def _new_secret(role: Role) -> str:
+    return f"oms_{role}_{secrets.token_urlsafe(24)}"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """What `file` holds; nothing where it is not there."""
     try:
-        store.keys.create(role.value, [role], secret)
-    except Taken:
-        store.keys.create(f"{role.value}-{secrets.token_hex(3)}", [role], secret)
+        known: dict[str, Any] = json.loads(file.read_text())
+    except FileNotFoundError:
+        return {}
+    except json.JSONDecodeError as error:
+        raise CannotStart(f"{file} is not JSON: {error}") from error
+    return known
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    """Replace `file` in one step, so that a kill leaves the old or the new one; for its owner's eyes only."""
+    fresh = file.with_suffix(".new")
+    descriptor = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as out:
+        json.dump(content, out, indent=2)
+    fresh.replace(file)
 
 
 def seed(store: Store, broker_account: str) -> None:

@@ -1,4 +1,4 @@
-"""The worker that runs orders: workflows in the sandbox, store and custodian activities in threads."""
+"""The worker that runs orders: workflows outside the sandbox (ADR 0013), store and custodian activities in threads."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -22,8 +22,6 @@ from oms.workflows.order import OrderWorkflow
 
 LOG = structlog.get_logger()
 GRACE = timedelta(seconds=4)
-PASSED_THROUGH = ("oms", "annotated_types", "pydantic_core")
-"""Our own pure modules keep one identity inside and outside the sandbox; re-importing them would cost per order."""
 
 
 def build_order_worker(

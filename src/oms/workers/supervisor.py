@@ -123,7 +123,7 @@ def end_leftovers(file: Path) -> None:
     except (FileNotFoundError, json.JSONDecodeError):
         return
     for line in remembered:
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
             process = psutil.Process(line["pid"])
             if abs(process.create_time() - line["started"]) < 1:
                 LOG.warning("child.left_behind", pid=process.pid)

@@ -4,8 +4,8 @@ import anyio
 from starlette.responses import Response
 
 from oms.api.bodies import Nothing, PlacementBody, ResolvePlacementBody
-from oms.api.desk import AtDesk, OrderId, PlacementId, created
-from oms.api.new_order import broker_account
+from oms.api.desk import AtDesk, Desk, OrderId, PlacementId, created
+from oms.api.new_order import broker_account, check_served
 from oms.api.paging import Paging, window_answer
 from oms.api.problems import refusals
 from oms.api.routers.shared import book_router
@@ -37,17 +37,22 @@ _USUAL = (Code.INVALID_STATE, Code.VERSION_CONFLICT, Code.IDEMPOTENCY_CONFLICT)
 async def create_placement(desk: AtDesk, order_id: OrderId, body: PlacementBody) -> Response:
     """Work a part of the order at a venue. The gateway sends it after the answer."""
     placement_id = desk.asking.mint(PLACEMENT)
-    account = body.account
-    if account is not None:
-        await anyio.to_thread.run_sync(desk.order, order_id)
-        account = await anyio.to_thread.run_sync(
-            broker_account, desk.store, account, desk.asking.caller.reach
-        )
+    account = await anyio.to_thread.run_sync(_account, desk, order_id, body)
     terms = body.model_dump(exclude={"account"})
     _, order = await desk.instruct(
         order_id, cmd.CreatePlacement(placement_id=placement_id, account=account, **terms)
     )
     return created(_shown(order, placement_id), order, f"/v1/placements/{placement_id}")
+
+
+def _account(desk: Desk, order_id: str, body: PlacementBody) -> str | None:
+    """The broker's account that is named, else the order's; one that a gateway serves."""
+    order = desk.order(order_id)
+    named = order.route.account if order.route else None
+    if body.account is not None:
+        named = broker_account(desk.store, body.account, desk.asking.caller.reach)
+    check_served(desk.store, body.venue, named)
+    return named
 
 
 @router.get(

@@ -36,7 +36,6 @@ def _page(page: Page[Instrument] | Page[Portfolio] | Page[Account]) -> Response:
     status_code=201,
     response_model=Instrument,
     responses={
-        200: {"model": Instrument, "description": "The instrument is known; it keeps its id."},
         **refusals(Code.IDEMPOTENCY_CONFLICT),
     },
 )
@@ -45,14 +44,12 @@ def create_instrument(context: Context, asking: Ask, body: InstrumentBody) -> Re
     asking.caller.needs("Describing an instrument", *_DESCRIBERS)
     reference = context.store.reference
     minted = body.instrument_id or asking.mint(INSTRUMENT)
-    was_known = reference.instrument(minted) is not None
     terms = InstrumentTerms.model_construct(**body.model_dump(exclude={"instrument_id"}))
     try:
         kept = reference.put_instrument(terms, minted)
     except Taken as taken:
         raise Refused(Code.VALIDATION_FAILED, f"instrument_id: {taken}", field="instrument_id") from taken
-    is_new = kept.instrument_id == minted and not was_known
-    return answer(kept, 201 if is_new else 200, Location=f"/v1/instruments/{kept.instrument_id}")
+    return answer(kept, 201, Location=f"/v1/instruments/{kept.instrument_id}")
 
 
 @router.get(

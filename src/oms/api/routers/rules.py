@@ -52,7 +52,7 @@ def create_rule(context: Context, asking: Ask, body: RuleBody) -> Response:
     rule = Rule(
         rule_id=body.rule_id or asking.mint(RULE),
         rule_type=body.rule_type,
-        name=body.name,
+        name=body.name or body.rule_type,
         severity=body.severity,
         parameters=_typed(body.rule_type, body.parameters),
         target_accounts=body.target_accounts,
