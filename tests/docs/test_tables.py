@@ -25,7 +25,7 @@ _HEADING = re.compile(r"^#+ (?P<title>.+)$", re.MULTILINE)
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"(?:^|[`\s/])oms (?P<words>[a-z]+(?: [a-z]+)?)")
 _VARIABLE = re.compile(r"\bOMS_[A-Z_]+\b")
-_PLACE_OF_A_MACHINE = re.compile(r"(?<![\w.])(?:/home/|/Users/|/root/|/work/|/tmp/|[A-Z]:\\)")
+_PLACE_OF_A_MACHINE = re.compile(r"(?<![\w.])(?:/home/|/Users/|/root/|/tmp/|[A-Z]:\\)")
 _NOT_SETTINGS = {"OMS_API_URL", "OMS_API_KEY", "OMS_POSTGRES_PASSWORD"}
 """Variables of the command line's client and of the compose file alone."""
 

@@ -16,7 +16,7 @@ from tests.workflows.world import replayed
 
 FILES = sorted(HISTORIES.glob("*.json"))
 MACHINE = re.compile(
-    r"/home/|/root/|/work/|/tmp/|site-packages|\.py\b|password|secret|token|@[a-z0-9-]+\"", re.IGNORECASE
+    r"/home/|/root/|/tmp/|site-packages|\.py\b|password|secret|token|@[a-z0-9-]+\"", re.IGNORECASE
 )
 LARGEST = 200_000
 
