@@ -26,7 +26,7 @@ _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"(?:^|[`\s/])oms (?P<words>[a-z]+(?: [a-z]+)?)")
 _VARIABLE = re.compile(r"\bOMS_[A-Z_]+\b")
 _PLACE_OF_A_MACHINE = re.compile(r"(?<![\w.])(?:/home/|/Users/|/root/|/tmp/|[A-Z]:\\)")
-_NOT_SETTINGS = {"OMS_API_URL", "OMS_API_KEY", "OMS_POSTGRES_PASSWORD"}
+_NOT_SETTINGS = {"OMS_API_URL", "OMS_API_KEY", "OMS_UI_URL", "OMS_POSTGRES_PASSWORD"}
 """Variables of the command line's client and of the compose file alone."""
 
 

@@ -156,15 +156,8 @@ def test_a_request_is_answered_once(store: Store) -> None:
     store.idempotency.finish("desk", "k1", 500, b"late", {})
     kept = store.idempotency.begin("desk", "k1", "print", "ORD-3")
     assert (kept.status, kept.body, kept.headers) == (201, b'{"a": "\xff"}', {"Location": "/v1/orders/ORD-1"})
-    store.idempotency.abandon("desk", "k1")
     assert not store.idempotency.begin("desk", "k1", "print", "ORD-4").is_new
     assert store.idempotency.begin("other key", "k1", "print", "ORD-5").is_new
-
-
-def test_an_abandoned_request_may_come_again(store: Store) -> None:
-    store.idempotency.begin("desk", "k1", "print", "ORD-1")
-    store.idempotency.abandon("desk", "k1")
-    assert store.idempotency.begin("desk", "k1", "print", "ORD-2").resource_id == "ORD-2"
 
 
 def test_of_many_equal_requests_one_is_new(url: str) -> None:

@@ -198,7 +198,7 @@ class Bench:
         )
 
     async def memory(self) -> list[Row]:
-        """What an open order that waits costs the worker, and how many Temporal actions a whole one takes."""
+        """What an open order that waits costs the process of worker and API."""
         process = psutil.Process(os.getpid())
         before = process.memory_info().rss
         count = 200

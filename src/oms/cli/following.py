@@ -10,6 +10,7 @@ from typing import Any
 
 from oms.cli.book import Away, Book, BookError, Declined, Item
 from oms.cli.looks import instant
+from oms.domain.terms import State
 
 _SILENCE_SECONDS = 45.0
 """The stream says something at least every 15 seconds; three times that and the connection is dead."""
@@ -25,6 +26,7 @@ class Told:
     kind: str
     order_id: str
     data: Item
+    state: State
     actor: str
     at: datetime
 
@@ -120,6 +122,7 @@ def _told(fields: dict[str, str]) -> Told:
         kind=event["kind"],
         order_id=event["order_id"],
         data=event["data"],
+        state=State(event["state"]),
         actor=event["actor"]["key"],
         at=instant(event["ts_init_ns"]),
     )

@@ -67,15 +67,6 @@ class Idempotency:
         with self._database.write() as connection:
             connection.execute(statement.values(status=status, body=body, headers=json.dumps(dict(headers))))
 
-    def abandon(self, key_name: str, idempotency_key: str) -> None:
-        """Forget a request that got no answer worth keeping (a 503, say), so that it may be tried again."""
-        table = tables.idempotency.c
-        statement = delete(tables.idempotency).where(
-            table.key_name == key_name, table.idempotency_key == idempotency_key, table.status.is_(None)
-        )
-        with self._database.write() as connection:
-            connection.execute(statement)
-
     def forget_before(self, instant: datetime) -> int:
         """Forget every request begun before `instant`; answers how many."""
         statement = delete(tables.idempotency).where(tables.idempotency.c.created_at < instant)

@@ -51,7 +51,6 @@ class Settings(BaseSettings):
     )
     temporal_port: int = Field(7233, ge=0, le=65535, description="Port of the embedded Temporal server.")
     ui_port: int = Field(8233, ge=0, le=65535, description="Port of the embedded Temporal Web UI.")
-    ui_url: str = Field("", description="Base address of the Temporal Web UI, for links.")
 
     max_cached_workflows: int = Field(5_000, ge=1, description="Orders one worker keeps in memory.")
     max_workflow_tasks: int = Field(12, ge=2, description="Workflow tasks one worker runs at a time.")

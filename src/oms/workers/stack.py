@@ -78,7 +78,7 @@ async def embedded_stack(settings: Settings) -> AsyncIterator[Stack]:
         yield Stack(
             api=f"http://{settings.host}:{port}",
             temporal=settings.temporal_address,
-            ui=settings.ui_url,
+            ui=f"http://127.0.0.1:{settings.ui_port}",
             keys_file=folder.keys_file,
             keys=keys,
             settings=settings,
@@ -109,7 +109,6 @@ def _with_ports(settings: Settings, folder: DataFolder) -> Settings:
         "temporal_port": temporal,
         "ui_port": ui,
         "temporal_address": f"127.0.0.1:{temporal}",
-        "ui_url": f"http://127.0.0.1:{ui}",
         "paper_custodian_port": custodian,
         "custodian_url": f"http://127.0.0.1:{custodian}",
         "ibkr_lease_seconds": min(settings.ibkr_lease_seconds, 2.0),

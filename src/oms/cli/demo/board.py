@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 
 from rich.table import Table
 from rich.text import Text
@@ -15,54 +14,11 @@ from oms.cli.looks import money, number, plain_table, state_text, waiting
 from oms.domain.lifecycle import TERMINAL
 from oms.domain.terms import State
 
-STATE_AFTER = {
-    "order_created": State.CREATED,
-    "pre_trade_compliance_requested": State.PENDING_PRE_TRADE_COMPLIANCE,
-    "pre_trade_compliance_passed": State.PRE_TRADE_COMPLIANCE_PASSED,
-    "pre_trade_compliance_failed": State.PRE_TRADE_COMPLIANCE_FAILED,
-    "pre_trade_compliance_overridden": State.PRE_TRADE_COMPLIANCE_PASSED,
-    "sent_to_trader": State.SENT_TO_TRADER,
-    "order_canceled": State.CANCELED,
-    "order_rejected": State.REJECTED,
-    "order_closed": State.CLOSED,
-    "sent_to_operations": State.SENT_TO_OPERATIONS,
-    "post_trade_compliance_requested": State.PENDING_POST_TRADE_COMPLIANCE,
-    "post_trade_compliance_passed": State.POST_TRADE_COMPLIANCE_PASSED,
-    "post_trade_compliance_failed": State.POST_TRADE_COMPLIANCE_FAILED,
-    "post_trade_compliance_overridden": State.POST_TRADE_COMPLIANCE_PASSED,
-    "order_confirmed": State.CONFIRMED,
-    "order_settled": State.SETTLED,
-    "order_reconciled": State.RECONCILED,
-}
-"""The state after an event, where its kind alone says it; placements and fills need the quantities."""
-
 _WIDE = 116
 
 
 class NotReached(Exception):
     """What an order should have come to and did not, in one line."""
-
-
-class States:
-    """The states one order went through, told event by event."""
-
-    def __init__(self, ordered: Decimal) -> None:
-        self._ordered = ordered
-        self._executed = Decimal(0)
-        self.seen: list[State] = []
-
-    def tell(self, kind: str, data: Item) -> State | None:
-        """The state that this event brings, None where the order stays in its state."""
-        after = STATE_AFTER.get(kind)
-        if kind == "fill_booked":
-            self._executed += Decimal(data["quantity"])
-            after = State.FILLED if self._executed >= self._ordered else State.PARTIALLY_FILLED
-        elif kind == "placement_created" and self.seen[-1:] == [State.SENT_TO_TRADER]:
-            after = State.ROUTED
-        if after is None or self.seen[-1:] == [after]:
-            return None
-        self.seen.append(after)
-        return after
 
 
 class Board:
@@ -79,7 +35,7 @@ class Board:
         self._changed = threading.Condition()
         self._orders: dict[str, Item] = {}
         self._names: dict[str, str] = {}
-        self._states: dict[str, States] = {}
+        self._states: dict[str, State] = {}
         self._connected = False
         self._failure: BookError | None = None
         self._ended = False
@@ -156,13 +112,10 @@ class Board:
 
     def _hear(self, told: Told) -> None:
         if told.kind == "order_created":
-            request = told.data["request"]
-            self._names[told.order_id] = request["client_order_id"]
-            self._states[told.order_id] = States(Decimal(request["ordered_quantity"]))
-        states = self._states.get(told.order_id)
-        after = states.tell(told.kind, told.data) if states else None
-        if after is not None:
-            self._on_state(self._names[told.order_id], after, told.actor)
+            self._names[told.order_id] = told.data["request"]["client_order_id"]
+        if told.order_id in self._names and self._states.get(told.order_id) is not told.state:
+            self._states[told.order_id] = told.state
+            self._on_state(self._names[told.order_id], told.state, told.actor)
 
 
 def _told(order: Item | None) -> str:

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import groupby
 from pathlib import Path
 
 from oms.cli.book import Book, Item
-from oms.cli.demo.board import States
 from oms.cli.demo.people import WHO
 from oms.cli.demo.script import Scene, Script
 from oms.domain.identifiers import order_ref
@@ -95,11 +95,9 @@ def _chains(played: Sequence[Played]) -> Iterator[str]:
     for one in played:
         if one.scene.people != "by-hand":
             continue
-        states = States(Decimal(one.order["ordered_quantity"]))
-        for event in one.journal:
-            states.tell(event["kind"], event["data"])
-        if tuple(states.seen) != MAIN_CHAIN:
-            yield f"{one.name}: the journal says {' '.join(states.seen)}"
+        seen = tuple(state for state, _ in groupby(event["state"] for event in one.journal))
+        if seen != MAIN_CHAIN:
+            yield f"{one.name}: the journal says {' '.join(seen)}"
 
 
 def _keys(played: Sequence[Played]) -> Iterator[str]:
