@@ -157,6 +157,7 @@ def test_server_sent_events_as_the_standard_has_them() -> None:
         "data": {},
         "actor": {"key": "pm"},
         "ts_init_ns": 1,
+        "state": "SENT_TO_TRADER",
     }
     text = json.dumps(event)
     half = text.index(",") + 1
