@@ -130,6 +130,11 @@ class Rig:
         await asyncio.wait_for(gateway.ready(), 10)
         return gateway
 
+    async def reconciled(self, gateway: IBKRGateway) -> None:
+        """Compare with the broker, and wait until the orders have all that came of it."""
+        await gateway.reconcile()
+        await eventually(lambda: not self.store.inbox.undelivered(self.settings.name))
+
     async def crash(self, gateway: IBKRGateway) -> None:
         """End the process as a kill would: nothing is written, said or given back."""
         tasks, gateway._tasks = gateway._tasks, []

@@ -33,7 +33,7 @@ async def test_canceling_at_once_is_canceling_once(rig: Rig) -> None:
     answers = await asyncio.gather(*(gateway.cancel(order) for _ in range(4)))
     assert {status(answer) for answer in answers} == {PlacementStatus.CANCELED}
     await eventually(lambda: PlacementStatus.CANCELED in rig.orders.statuses(order))
-    await gateway.reconcile()
+    await rig.reconciled(gateway)
     assert rig.orders.statuses(order).count(PlacementStatus.CANCELED) == 1
     assert rig.orders.refusals(order) == []
 
@@ -115,8 +115,8 @@ async def test_a_cancel_that_is_under_way_already_is_no_refusal(rig: Rig) -> Non
         10148,
         f"OrderId {number} that needs to be cancelled can not be cancelled, state: PendingCancel.",
     )
-    await gateway.reconcile()
-    await gateway.reconcile()
+    await rig.reconciled(gateway)
+    await rig.reconciled(gateway)
     assert rig.orders.refusals(order) == []
     assert rig.state(order) is IntentState.ACKNOWLEDGED
 
@@ -156,6 +156,6 @@ async def test_a_withdrawn_order_that_turns_up_alive_is_canceled(rig: Rig) -> No
 
     async def canceled() -> None:
         while rig.at_the_broker(order)[0].status != "Cancelled":
-            await gateway.reconcile()
+            await rig.reconciled(gateway)
 
     await asyncio.wait_for(canceled(), 10)

@@ -185,7 +185,7 @@ async def test_odd_orders_of_messages_book_the_same_facts(rig: Rig, fault: Fault
     await gateway.place(order)
     await eventually(lambda: rig.orders.executions(order))
     await eventually(lambda: rig.orders.charges(order))
-    await gateway.reconcile()
+    await rig.reconciled(gateway)
     await eventually(lambda: PlacementStatus.FILLED in rig.orders.statuses(order))
     assert len(rig.orders.executions(order)) == len(rig.orders.charges(order)) == 1
     assert rig.orders.statuses(order).count(PlacementStatus.FILLED) == 1

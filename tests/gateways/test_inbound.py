@@ -40,7 +40,7 @@ async def test_a_correction_during_an_outage_is_booked_once(rig: Rig) -> None:
     rig.paper.drop_connections()
     rig.paper.correct_execution(fill.exec_id, Decimal(3), fill.price)
     await eventually(lambda: len(rig.orders.executions(order)) == 2)
-    await gateway.reconcile()
+    await rig.reconciled(gateway)
     assert [execution.quantity for execution in rig.orders.executions(order)] == [10, 3]
 
 
@@ -50,7 +50,7 @@ async def test_codes_that_inform_change_nothing(rig: Rig, code: int) -> None:
     order = resting()
     await gateway.place(order)
     rig.error(rig.intent(order).broker_order_id, code, "for your information")
-    await gateway.reconcile()
+    await rig.reconciled(gateway)
     assert rig.orders.statuses(order) == [PlacementStatus.WORKING]
     assert rig.orders.unreadable(order) == []
     assert status(await gateway.cancel(order)) is PlacementStatus.CANCELED
@@ -62,7 +62,7 @@ async def test_a_rejected_change_of_a_live_order_does_not_end_it(rig: Rig, code:
     order = resting()
     await gateway.place(order)
     rig.error(rig.intent(order).broker_order_id, code, "Order rejected - reason:a change")
-    await gateway.reconcile()
+    await rig.reconciled(gateway)
     assert rig.state(order) is IntentState.ACKNOWLEDGED
     assert rig.orders.statuses(order) == [PlacementStatus.WORKING]
 
@@ -144,7 +144,7 @@ async def test_orders_of_others_are_kept_and_never_touched(rig: Rig) -> None:
     assert parked[0].order_id is None
     assert "did not place" in (parked[0].reason or "")
     rig.say(3, 900, "Submitted", 0, 10, 0, 777, 0, 0, 9, "", 0)
-    await gateway.reconcile()
+    await rig.reconciled(gateway)
     assert len(rig.store.inbox.parked()) == 1
     assert rig.orders.statuses(mine) == [PlacementStatus.WORKING]
 

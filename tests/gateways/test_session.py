@@ -40,7 +40,7 @@ async def test_reconnecting_books_nothing_twice(rig: Rig) -> None:
         rig.paper.drop_connections()
         await eventually(lambda: not gateway._gate.is_open)
         await asyncio.wait_for(gateway.ready(), 10)
-        await gateway.reconcile()
+        await rig.reconciled(gateway)
     assert rig.orders.facts[order.order_id] == before
 
 
@@ -175,11 +175,11 @@ async def test_an_order_the_broker_no_longer_lists_is_in_doubt(rig: Rig) -> None
     gateway = await rig.gateway()
     order = resting()
     intent = rig.persist(order, IntentState.ACKNOWLEDGED)
-    await gateway.reconcile()
+    await rig.reconciled(gateway)
     await eventually(lambda: rig.orders.statuses(order) == [PlacementStatus.IN_DOUBT])
     assert rig.state(order) is IntentState.IN_DOUBT
     assert intent.state is IntentState.ACKNOWLEDGED
-    await gateway.reconcile()
+    await rig.reconciled(gateway)
     assert rig.orders.statuses(order) == [PlacementStatus.IN_DOUBT]
 
 

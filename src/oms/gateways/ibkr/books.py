@@ -42,6 +42,11 @@ class Books:
         self._clock = clock
 
     async def get(self, placement_id: str) -> Intent | None:
+        """The intent, with every change that anybody has been told of: orders hear of a change before it is made."""
+        async with self._inbound.books:
+            return await self._read(placement_id)
+
+    async def _read(self, placement_id: str) -> Intent | None:
         return await asyncio.to_thread(self._store.intents.get, placement_id)
 
     async def unsettled(self) -> list[Intent]:
@@ -88,7 +93,7 @@ class Books:
         The order is told first and once per key; a crash before the intent moves tells it again, as nothing new.
         """
         async with self._inbound.books:
-            intent = await self.get(placement_id)
+            intent = await self._read(placement_id)
             change = decide(intent, record_of(intent)) if intent else None
             if intent is None or change is None:
                 return intent
