@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 UV     := .uv/bin/uv
 STAMP  := $(VENV)/.ready
 
-.PHONY: setup demo test check format lock clean
+.PHONY: setup demo test explore check format lock clean
 setup: $(STAMP)
 
 $(UV):
@@ -24,6 +24,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# The property tests and fuzzers of the suite with new examples in every run; `make test` always takes the same ones.
+explore: setup
+	OMS_TESTS_HYPOTHESIS=explore $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff format --check .

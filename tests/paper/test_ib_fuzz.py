@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import ib_async as iba
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.paper.clients import HandClock
 from tests.paper.test_order_layout import sent
@@ -93,6 +93,7 @@ def test_orders_with_odd_fields(name: str, order_id: int, changes: list[tuple[in
 
 
 @settings(max_examples=300, deadline=None)
+@example("9", ["8", "1", ":", *[""] * 19])
 @given(st.sampled_from(sorted({*map(str, HANDLERS), "3", "71", "x", "", "-4"})), st.lists(TEXTS, max_size=22))
 def test_requests_with_odd_fields(kind: str, texts: list[str]) -> None:
     desk, session = SHARED

@@ -11,7 +11,7 @@ from oms.paper.ib_session import Session
 from oms.paper.instruments import find
 from oms.paper.order_layout import OrderFields
 from oms.paper.orders import Execution
-from oms.paper.wire import Fields, WireError
+from oms.paper.wire import Fields, WireError, integer_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -215,7 +215,7 @@ def _contract_details(desk: Desk, session: Session, fields: Fields) -> None:
     request_id = fields.integer()
     sought = _contract(fields)
     hits = find(
-        int(sought.get("conId") or 0),
+        integer_of(sought.get("conId")),
         symbol=sought.get("symbol"),
         security_type=sought.get("secType"),
         exchange=sought.get("exchange"),
