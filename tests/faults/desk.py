@@ -41,17 +41,19 @@ class Desk:
     def start(self) -> None:
         begun = time.monotonic()
         output = self.folder.parent / f"{self.folder.name}.out"
-        with output.open("wb") as out:
+        said = output.with_suffix(".err")
+        with output.open("wb") as out, said.open("wb") as err:
             command = [sys.executable, "-m", "oms.cli.main", "dev", "--data-dir", str(self.folder)]
             command += ["--port", "0", "--temporal-port", "0", "--ui-port", "0", "--settlement-clock", "fast"]
             self.process = subprocess.Popen(
-                command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=self.environment
+                command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=self.environment
             )
 
         def ready() -> str | None:
             text = output.read_text()
             assert self.process is not None
-            assert self.process.poll() is None, f"oms dev ended with {self.process.returncode}: {text}"
+            code = self.process.poll()
+            assert code is None, f"oms dev ended with {code}: {text}{said.read_text()}"
             return text if text.startswith("ready ") and text.endswith("\n") else None
 
         line = until("oms dev ready", ready, START_SECONDS)

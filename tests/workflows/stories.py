@@ -456,13 +456,11 @@ async def two_hundred_facts_at_once(world: World, **options: object) -> Dealt:
     facts = list(itertools.chain.from_iterable(pairs))
     assert len(facts) == 200
     await dealt.becomes(lambda o: o.placements[0].venue_order_ids, "working")
-    await dealt.state()  # answered once the task that recorded it is in history
     before = await dealt.length()
     await dealt.hear(*facts)
     order = await dealt.is_in(State.FILLED)
     assert (order.executed_quantity, len(order.ledger.commissions)) == (100, 100)
     if not options:
-        await dealt.state()
         since = [event.WhichOneof("attributes") for event in (await dealt.history()).events[before:]]
         assert since.count("marker_recorded_event_attributes") == 1
     await _by_hand_to_the_end(dealt)

@@ -1,5 +1,6 @@
 """Workers that stop, journals and venues that are away: the order waits, says so, and goes on."""
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -57,6 +58,19 @@ async def test_orders_go_on_with_another_worker(alone: World) -> None:
         await dealt.is_in(State.FILLED)
         assert alone.venue.calls[dealt.order_id] == ["place"]
         assert (await dealt.do(cmd.CloseOrder(), Role.TRADER)).state is State.CLOSED
+        await dealt.is_sound()
+
+
+async def test_a_command_is_judged_after_the_facts_that_came_before_it(alone: World) -> None:
+    """Both wait for a worker and arrive in one task: the trader saw the fill at the venue, so the close is legal."""
+    async with alone.working():
+        dealt = await (await alone.open()).sent_to_trader()
+        placement_id = await dealt.place()
+        await dealt.becomes(lambda o: o.placements[0].venue_order_ids, "working")
+    await dealt.hear(*execution(placement_id, "100"))
+    close = asyncio.create_task(dealt.do(cmd.CloseOrder(), Role.TRADER))
+    async with alone.working():
+        assert (await close).state is State.CLOSED
         await dealt.is_sound()
 
 

@@ -270,11 +270,13 @@ class Dealt:
         return await self.becomes(lambda order: order.state is state, state, seconds)
 
     async def becomes(self, met: Callable[[Order], Any], what: str, seconds: float = 30) -> Order:
-        """Wait until the recorded order is so."""
+        """Wait until the recorded order is so, and until the task that recorded it is in history."""
         try:
             await until(lambda: met(self.order), f"{self.order_id} {what}", seconds)
         except AssertionError as never:
             raise AssertionError(f"{never}\n{self.order!r}\n{await self.details()}") from None
+        with contextlib.suppress(RPCError, TimeoutError):
+            await self.metadata()
         return self.order
 
     async def ends(self, state: State, seconds: float = 30) -> None:

@@ -105,15 +105,23 @@ class OrderWorkflow:
         if update is not None and update.id in self.answers:
             return
         try:
-            decide(self.order, asked, workflow.now())
+            decide(self.order_with_news(), asked, workflow.now())
         except Refused as refused:
             raise _as_failure(refused) from refused
+
+    def order_with_news(self) -> Order:
+        """The order with the facts that have arrived and wait to be taken: a command is judged after them."""
+        order = self.order
+        for source, facts in self.inbox:
+            order = fold(order, observe(order, facts, workflow.now(), source))
+        return order
 
     async def take(self, asked: Instruction) -> Recorded:
         """Decide, apply, answer when it is recorded (and, for cancel and close, when the venue has spoken)."""
         update = workflow.current_update_info()
         command_id = update.id if update else ""
         while command_id not in self.answers:
+            self.listen()
             try:
                 self.fold(
                     decide(self.order, asked.model_copy(update={"command_id": command_id}), workflow.now())
