@@ -1,14 +1,17 @@
 """The one way to a Temporal client, and the embedded server for `oms dev`."""
 
 import asyncio
+import logging
 import os
 import shutil
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.testing import WorkflowEnvironment
 
 from oms.store import Store
@@ -26,6 +29,14 @@ POLL_RATES = {
 """The server polls its queues 20 times a second by default, which makes each first task wait 50 ms."""
 
 
+@cache
+def runtime() -> Runtime:
+    """The SDK's engine, one for the process. It would write its warnings to standard output: here they are logged."""
+    forwarding = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
+    what = TelemetryFilter(core_level="WARN", other_level="ERROR")
+    return Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter=what, forwarding=forwarding)))
+
+
 async def connect(settings: Settings, patience: float = 0) -> Client:
     """A client with the converter that every process of the order book shares.
 
@@ -40,6 +51,7 @@ async def connect(settings: Settings, patience: float = 0) -> Client:
                 data_converter=pydantic_data_converter,
                 tls=settings.temporal_tls,
                 api_key=settings.temporal_api_key or None,
+                runtime=runtime(),
             )
         except RuntimeError as error:
             if time.monotonic() >= deadline:
