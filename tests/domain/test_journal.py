@@ -48,11 +48,23 @@ def everything_that_can_happen() -> list[Desk]:
         overridden, (cmd.OverridePreTradeCompliance, cmd.OverridePostTradeCompliance), strict=True
     ):
         desk.command(command(override_id="OVR-1", reason="CIO", approver_id="USER-0042"), Role.COMPLIANCE)
+    basket = cmd.JoinBasket(basket_id="BSK-1")
+    held = cmd.BeginRestructuring(restructuring_id="RST-1", link="SPLIT")
+    freed = cmd.AbandonRestructuring(restructuring_id="RST-1", reason="the parts did not add up")
+    became = cmd.CompleteRestructuring(restructuring_id="RST-1", order_ids=("ORD-8", "ORD-9"))
+    split = Desk()
+    for command, role in ((basket, Role.PM), (held, Role.PM), (freed, Role.SYSTEM)):
+        split.command(command, role)
+    split.command(held, Role.PM)
+    split.command(became, Role.SYSTEM)
+    partly = Desk().place("60").fill("60")
+    partly.command(cmd.CloseOrder(), Role.TRADER)
+    partly.command(cmd.CreateRemainder(order_id="ORD-9"), Role.TRADER)
     settled = straight_through().drive()
     name = settled.order.placements[0].placement_id
     settled.observe(executed("A.1", placement_id=name), charged("A.1"))
     settled.drive()
-    orders = [doubtful, booked, edited, *overridden, settled]
+    orders = [doubtful, booked, edited, *overridden, split, partly, settled]
     return [*orders, in_state(State.CANCELED), in_state(State.REJECTED), in_state(State.RECONCILED)]
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from oms.domain import commands as cmd
+from oms.domain.allocating import ProRata, WeightTarget
 from oms.domain.errors import Code, Refused
 from oms.domain.lifecycle import ECONOMIC_UPDATE, GATES, MAIN_CHAIN, OWNER, TERMINAL
 from oms.domain.terms import Role, State
@@ -19,6 +20,7 @@ BEFORE_A_FILL = {
     S.ROUTED,
 }
 ALLOCATABLE = LIVE - BEFORE_A_FILL
+WITH_THE_PM = BEFORE_A_FILL - {S.SENT_TO_TRADER, S.ROUTED}
 
 
 def everywhere(roles: set[Role], *states: State) -> dict[State, set[Role]]:
@@ -81,6 +83,40 @@ TABLE: dict[str, tuple[cmd.Command, dict[State, set[Role]]]] = {
     "update_allocation": (
         cmd.UpdateAllocation(allocation_id="ALC-1", quantity=1),
         everywhere({R.PM, R.TRADER, R.OPS}, *ALLOCATABLE),
+    ),
+    "allocate": (
+        cmd.Allocate(
+            scheme=ProRata(accounts=(WeightTarget(account_id="A", portfolio_id="P", weight=1),)),
+            allocation_ids=("ALC-9",),
+        ),
+        everywhere({R.PM, R.TRADER, R.OPS}, *ALLOCATABLE),
+    ),
+    "join_basket": (cmd.JoinBasket(basket_id="BSK-1"), everywhere({R.PM}, *LIVE)),
+    "create_remainder": (
+        cmd.CreateRemainder(order_id="ORD-9"),
+        everywhere(
+            {R.PM, R.TRADER},
+            S.CLOSED,
+            S.SENT_TO_OPERATIONS,
+            S.PENDING_POST_TRADE_COMPLIANCE,
+            S.POST_TRADE_COMPLIANCE_PASSED,
+            S.POST_TRADE_COMPLIANCE_FAILED,
+            S.CONFIRMED,
+            S.SETTLED,
+            S.RECONCILED,
+        ),
+    ),
+    "begin_restructuring": (
+        cmd.BeginRestructuring(restructuring_id="RST-1", link="SPLIT"),
+        everywhere({R.PM}, *WITH_THE_PM),
+    ),
+    "complete_restructuring": (
+        cmd.CompleteRestructuring(restructuring_id="RST-1", order_ids=("ORD-9",)),
+        everywhere({R.SYSTEM}, *WITH_THE_PM),
+    ),
+    "abandon_restructuring": (
+        cmd.AbandonRestructuring(restructuring_id="RST-1", reason="refused"),
+        everywhere({R.SYSTEM}, *WITH_THE_PM),
     ),
     "send_to_operations": (
         cmd.SendToOperations(allocation_id="ALC-1"),

@@ -8,17 +8,17 @@ from starlette.responses import Response
 
 from oms.domain.commands import Violation
 from oms.domain.duties import Waiting, waiting_on
-from oms.domain.events import Event, Stamp
+from oms.domain.events import Event, Link, Share, Stamp
 from oms.domain.identifiers import workflow_id
 from oms.domain.numbers import Amount, Holding, Price, Quantity
 from oms.domain.order import (
     Allocation,
     ComplianceCheck,
-    Link,
     OpenException,
     Order,
     Override,
     Placement,
+    Restructuring,
     Settlement,
 )
 from oms.domain.terms import (
@@ -102,6 +102,9 @@ class AllocationView(View):
     account_id: str
     portfolio_id: str
     quantity: Quantity
+    scheme: str | None
+    residual: Quantity | None
+    why: str | None
     created_at: datetime
     created_by: str
 
@@ -143,6 +146,8 @@ class OrderView(View):
     settlement: Settlement
     exceptions: tuple[OpenException, ...]
     links: tuple[Link, ...]
+    shares: tuple[Share, ...]
+    restructuring: Restructuring | None
     counterparty_id: str | None
     metadata: dict[str, Any]
     reason: str | None
@@ -159,7 +164,7 @@ class OrderView(View):
             **own,
             client_order_id=request.client_order_id,
             workflow_id=workflow_id(order.order_id),
-            basket_id=request.basket_id,
+            basket_id=order.basket_id,
             compliance_mode=request.compliance,
             route=RouteView.model_construct(**dict(request.route)) if request.route else None,
             pre_trade=CheckView.of(order.pre_trade),

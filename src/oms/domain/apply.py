@@ -17,8 +17,9 @@ from oms.domain.order import (
     Order,
     Override,
     Placement,
+    Restructuring,
 )
-from oms.domain.terms import ComplianceStatus, PlacementStatus, SettlementStatus, State
+from oms.domain.terms import ComplianceStatus, LinkKind, PlacementStatus, SettlementStatus, State
 
 Changes = dict[str, Any]
 Fold = Callable[[Order, Any, ev.Event], Changes]
@@ -73,6 +74,9 @@ def _created(event: ev.Event) -> Order:
         expires_at=request.expires_at,
         counterparty_id=request.counterparty_id,
         metadata=request.metadata,
+        links=created.links,
+        shares=created.shares,
+        basket_id=request.basket_id,
     )
 
 
@@ -342,6 +346,42 @@ def _allocation_updated(order: Order, happening: ev.AllocationUpdated, _: ev.Eve
             for allocation in order.allocations
         )
     }
+
+
+@_folds(ev.BasketJoined)
+def _basket_joined(_order: Order, happening: ev.BasketJoined, _: ev.Event) -> Changes:
+    return {"basket_id": happening.basket_id}
+
+
+@_folds(ev.RemainderCreated)
+def _remainder_created(order: Order, happening: ev.RemainderCreated, _: ev.Event) -> Changes:
+    return {"links": (*order.links, ev.Link(kind=LinkKind.REMAINDER, order_id=happening.order_id))}
+
+
+@_folds(ev.RestructuringBegun)
+def _restructuring_begun(_order: Order, happening: ev.RestructuringBegun, event: ev.Event) -> Changes:
+    held = Restructuring(
+        restructuring_id=happening.restructuring_id,
+        link=happening.link,
+        since=instant(event.ts_init_ns),
+    )
+    return {"restructuring": held}
+
+
+@_folds(ev.RestructuringCompleted)
+def _restructuring_completed(order: Order, happening: ev.RestructuringCompleted, _: ev.Event) -> Changes:
+    became = (ev.Link(kind=happening.link, order_id=order_id) for order_id in happening.order_ids)
+    return {
+        "state": State.CANCELED,
+        "reason": happening.link.value,
+        "links": (*order.links, *became),
+        "restructuring": None,
+    }
+
+
+@_folds(ev.RestructuringAbandoned)
+def _restructuring_abandoned(_order: Order, _happening: ev.RestructuringAbandoned, _: ev.Event) -> Changes:
+    return {"restructuring": None}
 
 
 def _terms(happening: ev.Happening) -> Changes:

@@ -12,6 +12,7 @@ from pydantic import (
     model_validator,
 )
 
+from oms.domain.allocating import Scheme
 from oms.domain.identifiers import Name
 from oms.domain.model import Model
 from oms.domain.numbers import Holding, Price, Quantity
@@ -20,6 +21,7 @@ from oms.domain.terms import (
     ComplianceMode,
     Direction,
     ExceptionCode,
+    LinkKind,
     OrderType,
     PlacementStatus,
     Role,
@@ -78,6 +80,8 @@ class RuleResult(Model):
     limit: str | None = None
     used: str | None = None
     proposed: str | None = None
+    remaining: str | None = None
+    inputs: dict[str, str] = {}
 
     def violation(self) -> Violation:
         return Violation(
@@ -279,6 +283,50 @@ class UpdateAllocation(Model):
     quantity: Holding
 
 
+class Allocate(Model):
+    """Spread what is not yet allocated over accounts by a scheme; `allocation_ids` has one id for each account."""
+
+    kind: Literal["allocate"] = "allocate"
+    scheme: Scheme
+    allocation_ids: tuple[Name, ...]
+
+
+class JoinBasket(Model):
+    kind: Literal["join_basket"] = "join_basket"
+    basket_id: Name
+
+
+class CreateRemainder(Model):
+    """Carry the unfilled part on in a new order, which gets `order_id`."""
+
+    kind: Literal["create_remainder"] = "create_remainder"
+    order_id: Name
+
+
+class BeginRestructuring(Model):
+    """Hold the order for a merge or a split: until that ends nobody else changes it."""
+
+    kind: Literal["begin_restructuring"] = "begin_restructuring"
+    restructuring_id: Name
+    link: Literal[LinkKind.MERGED, LinkKind.SPLIT]
+
+
+class CompleteRestructuring(Model):
+    """The new orders exist: the source ends, linked to them."""
+
+    kind: Literal["complete_restructuring"] = "complete_restructuring"
+    restructuring_id: Name
+    order_ids: tuple[Name, ...]
+
+
+class AbandonRestructuring(Model):
+    """The merge or split was refused: the order is free again, as it was."""
+
+    kind: Literal["abandon_restructuring"] = "abandon_restructuring"
+    restructuring_id: Name
+    reason: Reason
+
+
 class SendToOperations(Model):
     """`allocation_id` names the allocation made to the default account where there is none."""
 
@@ -330,6 +378,12 @@ Command = Annotated[
     | CloseOrder
     | CreateAllocation
     | UpdateAllocation
+    | Allocate
+    | JoinBasket
+    | CreateRemainder
+    | BeginRestructuring
+    | CompleteRestructuring
+    | AbandonRestructuring
     | SendToOperations
     | ConfirmOrder
     | SettleOrder

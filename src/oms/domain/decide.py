@@ -12,7 +12,13 @@ from pydantic import ValidationError
 
 from oms.domain import commands as cmd
 from oms.domain import events as ev
-from oms.domain.allocations import create_allocation, require_full_allocation, update_allocation
+from oms.domain.allocations import (
+    allocate,
+    allocate_the_rest,
+    create_allocation,
+    require_full_allocation,
+    update_allocation,
+)
 from oms.domain.apply import fold
 from oms.domain.consequences import conclude
 from oms.domain.drafting import Draft, nanoseconds
@@ -25,6 +31,14 @@ from oms.domain.lifecycle import (
     GATES,
     Gate,
     may_create,
+)
+from oms.domain.lineage import (
+    abandon_restructuring,
+    begin_restructuring,
+    complete_restructuring,
+    create_remainder,
+    join_basket,
+    require_free,
 )
 from oms.domain.model import Model
 from oms.domain.order import ComplianceCheck, Order
@@ -50,6 +64,8 @@ class Opening(Model):
     actor: cmd.Actor
     ts_event_ns: int
     correlation_id: str | None = None
+    links: tuple[ev.Link, ...] = ()
+    shares: tuple[ev.Share, ...] = ()
 
 
 def open_order(opening: Opening, now: datetime) -> Order:
@@ -69,6 +85,8 @@ def opening_events(opening: Opening, now: datetime) -> list[ev.Event]:
                 request=opening.request,
                 instrument=opening.instrument,
                 default_account_id=opening.default_account_id,
+                links=opening.links,
+                shares=opening.shares,
             ),
             actor=ev.Stamp(key=opening.actor.key, role=role),
             ts_event_ns=opening.ts_event_ns,
@@ -94,6 +112,7 @@ def decide(order: Order, instruction: cmd.Instruction, now: datetime) -> list[ev
             version=order.version,
             expected=instruction.expected_version,
         )
+    require_free(order, command)
     draft = Draft(order, now, ev.Stamp(key=instruction.actor.key, role=role), instruction.correlation_id)
     draft.source_ns = instruction.ts_event_ns
     draft.command_id = instruction.command_id
@@ -238,16 +257,8 @@ def _override_post(draft: Draft, command: cmd.OverridePostTradeCompliance) -> No
 
 
 def _send_to_operations(draft: Draft, command: cmd.SendToOperations) -> None:
-    order = draft.order
-    if not order.allocations and order.executed_quantity > 0:
-        draft.add(
-            ev.AllocationCreated(
-                allocation_id=command.allocation_id,
-                account_id=order.default_account_id,
-                portfolio_id=order.portfolio_id,
-                quantity=order.executed_quantity,
-            )
-        )
+    if not draft.order.allocations:
+        allocate_the_rest(draft, command.allocation_id)
     require_full_allocation(draft.order)
     draft.add(ev.SentToOperations())
 
@@ -333,6 +344,12 @@ _RULES: dict[type, Callable[[Draft, Any], None]] = {
     cmd.CloseOrder: close_order,
     cmd.CreateAllocation: create_allocation,
     cmd.UpdateAllocation: update_allocation,
+    cmd.Allocate: allocate,
+    cmd.JoinBasket: join_basket,
+    cmd.CreateRemainder: create_remainder,
+    cmd.BeginRestructuring: begin_restructuring,
+    cmd.CompleteRestructuring: complete_restructuring,
+    cmd.AbandonRestructuring: abandon_restructuring,
     cmd.SendToOperations: _send_to_operations,
     cmd.ConfirmOrder: _confirm,
     cmd.SettleOrder: _settle,

@@ -75,8 +75,9 @@ _NEXT_STEP: dict[State, str] = {
 
 def duties(order: Order) -> list[Duty]:
     """What the system owes `order`, some of it at a later instant. Doing a duty twice is doing it once."""
-    owed = [*_step(order), *_verdict(order), *_at_venues(order), *_settlement(order)]
-    return owed if not order.is_over else []
+    if order.is_over or order.restructuring is not None:
+        return []
+    return [*_step(order), *_verdict(order), *_at_venues(order), *_settlement(order)]
 
 
 def _step(order: Order) -> list[Duty]:
@@ -252,6 +253,9 @@ def _waiting_on_duty(order: Order, duty: Duty) -> Waiting:
 
 
 def _waiting_on_others(order: Order) -> Waiting:
+    if order.restructuring is not None:
+        held = order.restructuring
+        return Waiting(on=Role.SYSTEM, what=f"{held.restructuring_id} to end ({held.link})")
     if order.live_placements:
         first = order.live_placements[0]
         return Waiting(on="venue", what=f"{first.venue}: {first.status}", until=first.expires_at)

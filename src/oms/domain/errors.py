@@ -22,6 +22,8 @@ class Code(StrEnum):
     PORTFOLIO_NOT_FOUND = "PORTFOLIO_NOT_FOUND"
     ACCOUNT_NOT_FOUND = "ACCOUNT_NOT_FOUND"
     RULE_NOT_FOUND = "RULE_NOT_FOUND"
+    BASKET_NOT_FOUND = "BASKET_NOT_FOUND"
+    GROUP_NOT_FOUND = "GROUP_NOT_FOUND"
     PATH_NOT_FOUND = "PATH_NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     INVALID_STATE = "INVALID_STATE"
@@ -35,11 +37,19 @@ class Code(StrEnum):
     ALREADY_CANCELED = "ALREADY_CANCELED"
     ALLOCATION_MISMATCH = "ALLOCATION_MISMATCH"
     BREAK_OPEN = "BREAK_OPEN"
+    HALTED = "HALTED"
+    RESTRUCTURING = "RESTRUCTURING"
+    MERGE_MISMATCH = "MERGE_MISMATCH"
+    SPLIT_MISMATCH = "SPLIT_MISMATCH"
+    NO_REMAINDER = "NO_REMAINDER"
+    ALREADY_IN_BASKET = "ALREADY_IN_BASKET"
+    CIRCULAR_HIERARCHY = "CIRCULAR_HIERARCHY"
     VALIDATION_FAILED = "VALIDATION_FAILED"
     MALFORMED = "MALFORMED"
     UNAUTHENTICATED = "UNAUTHENTICATED"
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
+    RATE_LIMITED = "RATE_LIMITED"
     UNAVAILABLE = "UNAVAILABLE"
     INTERNAL = "INTERNAL"
 
@@ -60,6 +70,8 @@ MEANING: dict[Code, tuple[int, str]] = {
     Code.PORTFOLIO_NOT_FOUND: (404, "No portfolio has this id."),
     Code.ACCOUNT_NOT_FOUND: (404, "No account has this id."),
     Code.RULE_NOT_FOUND: (404, "No compliance rule has this id."),
+    Code.BASKET_NOT_FOUND: (404, "No basket has this id."),
+    Code.GROUP_NOT_FOUND: (404, "No account group has this id."),
     Code.PATH_NOT_FOUND: (404, "Nothing lives at this path."),
     Code.METHOD_NOT_ALLOWED: (405, "The path exists, the method does not."),
     Code.INVALID_STATE: (409, "The command is not legal in the order's state; the answer names both."),
@@ -73,11 +85,25 @@ MEANING: dict[Code, tuple[int, str]] = {
     Code.ALREADY_CANCELED: (409, "The placement is canceled already."),
     Code.ALLOCATION_MISMATCH: (409, "The allocations do not add up to the executed quantity."),
     Code.BREAK_OPEN: (409, "The order cannot be reconciled while a break is open."),
+    Code.HALTED: (
+        409,
+        "Trading is halted for the firm, the portfolio, the account or the venue; cancels stay open.",
+    ),
+    Code.RESTRUCTURING: (409, "The order is being merged or split; try again when that has ended."),
+    Code.MERGE_MISMATCH: (409, "The orders cannot become one; the answer names what differs."),
+    Code.SPLIT_MISMATCH: (409, "The parts do not add up to the order's quantity."),
+    Code.NO_REMAINDER: (
+        409,
+        "The order has no unfilled part left to carry on, or it was carried on already.",
+    ),
+    Code.ALREADY_IN_BASKET: (409, "The order belongs to another basket."),
+    Code.CIRCULAR_HIERARCHY: (422, "An account group would contain itself."),
     Code.VALIDATION_FAILED: (422, "A field is missing, unknown, or out of range; the answer names it."),
     Code.MALFORMED: (400, "The request could not be read."),
     Code.UNAUTHENTICATED: (401, "The key is missing, unknown, expired or revoked."),
     Code.PAYLOAD_TOO_LARGE: (413, "The body is larger than the limit."),
     Code.IDEMPOTENCY_CONFLICT: (422, "The Idempotency-Key was used for another request."),
+    Code.RATE_LIMITED: (429, "The key sends more requests than it may; try again after Retry-After seconds."),
     Code.UNAVAILABLE: (503, "A part the answer needs is away; try again after Retry-After seconds."),
     Code.INTERNAL: (500, "A defect: please report it with the request id."),
 }

@@ -12,7 +12,24 @@ from oms.domain.instructions import SettlementInstruction
 from oms.domain.model import Open
 from oms.domain.numbers import Amount, Holding, Price, Quantity
 from oms.domain.reference import Instrument
-from oms.domain.terms import ExceptionCode, OrderType, PlacementStatus, Role, State, TimeInForce
+from oms.domain.terms import ExceptionCode, LinkKind, OrderType, PlacementStatus, Role, State, TimeInForce
+
+
+class Link(Open):
+    """A tie to another order. `source`: the order grew out of that one; else that one grew out of it."""
+
+    kind: LinkKind
+    order_id: str
+    source: bool = False
+
+
+class Share(Open):
+    """A part of a merged order that is for the portfolio and account of one of its sources."""
+
+    order_id: str
+    portfolio_id: str
+    account_id: str
+    quantity: Quantity
 
 
 class OrderCreated(Open):
@@ -20,6 +37,8 @@ class OrderCreated(Open):
     request: CreateOrder
     instrument: Instrument
     default_account_id: str
+    links: tuple[Link, ...] = ()
+    shares: tuple[Share, ...] = ()
 
 
 class OrderUpdated(Open):
@@ -184,12 +203,49 @@ class AllocationCreated(Open):
     account_id: str
     portfolio_id: str
     quantity: Quantity
+    scheme: str | None = None
+    residual: Quantity | None = None
+    why: str | None = None
 
 
 class AllocationUpdated(Open):
     kind: Literal["allocation_updated"] = "allocation_updated"
     allocation_id: str
     quantity: Holding
+
+
+class BasketJoined(Open):
+    kind: Literal["basket_joined"] = "basket_joined"
+    basket_id: str
+
+
+class RemainderCreated(Open):
+    """The unfilled `quantity` goes on in order `order_id`."""
+
+    kind: Literal["remainder_created"] = "remainder_created"
+    order_id: str
+    quantity: Quantity
+
+
+class RestructuringBegun(Open):
+    kind: Literal["restructuring_begun"] = "restructuring_begun"
+    restructuring_id: str
+    link: LinkKind
+
+
+class RestructuringCompleted(Open):
+    """The order has become `order_ids` and is over."""
+
+    kind: Literal["restructuring_completed"] = "restructuring_completed"
+    restructuring_id: str
+    link: LinkKind
+    order_ids: tuple[str, ...]
+
+
+class RestructuringAbandoned(Open):
+    kind: Literal["restructuring_abandoned"] = "restructuring_abandoned"
+    restructuring_id: str
+    reason: str
 
 
 class SentToOperations(Open):
@@ -301,6 +357,11 @@ Happening = Annotated[
     | OrderClosed
     | AllocationCreated
     | AllocationUpdated
+    | BasketJoined
+    | RemainderCreated
+    | RestructuringBegun
+    | RestructuringCompleted
+    | RestructuringAbandoned
     | SentToOperations
     | OrderConfirmed
     | SettlementScheduled

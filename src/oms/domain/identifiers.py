@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-ORDER, PLACEMENT, ALLOCATION, BASKET, RULE, OVERRIDE, BATCH, INSTRUMENT = (
+ORDER, PLACEMENT, ALLOCATION, BASKET, RULE, OVERRIDE, BATCH, INSTRUMENT, GROUP, RESTRUCTURING = (
     "ORD",
     "PLC",
     "ALC",
@@ -15,6 +15,8 @@ ORDER, PLACEMENT, ALLOCATION, BASKET, RULE, OVERRIDE, BATCH, INSTRUMENT = (
     "OVR",
     "BAT",
     "INS",
+    "GRP",
+    "RST",
 )
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _REF = re.compile(r"[0-9a-f]{32}")

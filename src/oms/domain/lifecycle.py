@@ -71,6 +71,16 @@ _BEFORE_A_FILL = tuple(
 )
 
 
+_CLOSED = (
+    *MAIN_CHAIN[MAIN_CHAIN.index(S.CLOSED) :],
+    S.POST_TRADE_COMPLIANCE_FAILED,
+)
+_WITH_THE_PM = (
+    *MAIN_CHAIN[: MAIN_CHAIN.index(S.SENT_TO_TRADER)],
+    S.PRE_TRADE_COMPLIANCE_FAILED,
+)
+
+
 @dataclass(frozen=True)
 class Gate:
     """One command: its name in the order book's words, and the roles it takes in each state it is legal in."""
@@ -147,6 +157,12 @@ GATES: Mapping[str, Gate] = {
     "close": _gate("CloseOrder", {R.TRADER, R.SYSTEM}, S.PARTIALLY_FILLED, S.FILLED),
     "create_allocation": _gate("CreateAllocation", {R.PM, R.TRADER, R.OPS}, *_ALLOCATABLE),
     "update_allocation": _gate("UpdateAllocation", {R.PM, R.TRADER, R.OPS}, *_ALLOCATABLE),
+    "allocate": _gate("Allocate", {R.PM, R.TRADER, R.OPS}, *_ALLOCATABLE),
+    "join_basket": _gate("CreateBasket", {R.PM}, *_LIVE),
+    "create_remainder": _gate("CreateRemainder", {R.PM, R.TRADER}, *_CLOSED),
+    "begin_restructuring": _gate("MergeOrders or SplitOrder", {R.PM}, *_WITH_THE_PM),
+    "complete_restructuring": _gate("CompleteRestructuring", {R.SYSTEM}, *_WITH_THE_PM),
+    "abandon_restructuring": _gate("AbandonRestructuring", {R.SYSTEM}, *_WITH_THE_PM),
     "send_to_operations": _gate("SendToOperations", {R.TRADER, R.SYSTEM}, S.CLOSED),
     "request_post_trade_compliance": _gate(
         "RequestPostTradeCompliance", {R.OPS, R.SYSTEM}, S.SENT_TO_OPERATIONS, S.POST_TRADE_COMPLIANCE_FAILED

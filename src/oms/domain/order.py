@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from oms.domain.commands import CreateOrder, Route, RuleResult, Violation
-from oms.domain.events import Event, Stamp
+from oms.domain.events import Event, Link, Share, Stamp
 from oms.domain.executions import Ledger, unfilled
 from oms.domain.facts import CustodianStatement
 from oms.domain.instructions import SettlementInstruction
@@ -23,6 +23,7 @@ from oms.domain.terms import (
     ComplianceStatus,
     Direction,
     ExceptionCode,
+    LinkKind,
     OrderType,
     PlacementStatus,
     Role,
@@ -123,6 +124,9 @@ class Allocation(Open):
     account_id: str
     portfolio_id: str
     quantity: Holding
+    scheme: str | None = None
+    residual: Quantity | None = None
+    why: str | None = None
     created_at: datetime
     created_by: str
 
@@ -155,11 +159,12 @@ class OpenException(Open):
     owner: Role
 
 
-class Link(Open):
-    """A tie to another order: REMAINDER, MERGED, SPLIT."""
+class Restructuring(Open):
+    """A merge or a split that holds the order."""
 
-    kind: str
-    order_id: str
+    restructuring_id: str
+    link: LinkKind
+    since: datetime
 
 
 class Order(Open):
@@ -194,6 +199,9 @@ class Order(Open):
     settlement: Settlement = Settlement()
     exceptions: tuple[OpenException, ...] = ()
     links: tuple[Link, ...] = ()
+    shares: tuple[Share, ...] = ()
+    basket_id: str | None = None
+    restructuring: Restructuring | None = None
     cancel_requested: bool = False
     close_requested: bool = False
     ended_by: Stamp | None = None

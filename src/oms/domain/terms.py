@@ -142,6 +142,14 @@ class ExceptionCode(StrEnum):
     CONFIRM_MISMATCH = "CONFIRM_MISMATCH"
 
 
+class LinkKind(StrEnum):
+    """How two orders are tied: a merge, a split, or an unfilled part that goes on."""
+
+    MERGED = "MERGED"
+    SPLIT = "SPLIT"
+    REMAINDER = "REMAINDER"
+
+
 class SettlementStatus(StrEnum):
     NOT_DUE = "NOT_DUE"
     SCHEDULED = "SCHEDULED"

@@ -189,7 +189,7 @@ class Journal:
             "portfolio_id": order.portfolio_id,
             "instrument_id": order.instrument_id,
             "direction": order.direction.value,
-            "basket_id": order.request.basket_id,
+            "basket_id": order.basket_id,
             "order_created_at": order.created_at,
         }
         rows = [

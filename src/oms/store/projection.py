@@ -70,7 +70,7 @@ def order_row(order: Order) -> Values:
         "portfolio_id": request.portfolio_id,
         "instrument_id": request.instrument_id,
         "direction": request.direction.value,
-        "basket_id": request.basket_id,
+        "basket_id": order.basket_id,
         "client_order_id": request.client_order_id,
         "default_account_id": order.default_account_id,
         "ordered_quantity": order.ordered_quantity,
