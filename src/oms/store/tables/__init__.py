@@ -12,20 +12,28 @@ from oms.store.tables.book import (
     placements,
     stream_head,
 )
+from oms.store.tables.compliance import breaches, reservations, rule_versions, verdicts
+from oms.store.tables.control import account_groups, baskets, control_journal, halts, invariants
 from oms.store.tables.reference import accounts, instruments, portfolios, prices, rules
 from oms.store.tables.venues import broker_order_ids, gateways, inbox, intent_perm_ids, intents, leases
 
 __all__ = [
+    "account_groups",
     "accounts",
     "allocations",
+    "baskets",
+    "breaches",
     "broker_order_ids",
+    "control_journal",
     "fills",
     "gateways",
+    "halts",
     "idempotency",
     "inbox",
     "instruments",
     "intent_perm_ids",
     "intents",
+    "invariants",
     "journal",
     "keys",
     "leases",
@@ -36,6 +44,9 @@ __all__ = [
     "placements",
     "portfolios",
     "prices",
+    "reservations",
+    "rule_versions",
     "rules",
     "stream_head",
+    "verdicts",
 ]
