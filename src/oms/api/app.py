@@ -19,13 +19,19 @@ from oms.api.order_book import OrderBook
 from oms.api.problems import Problem, problem_of
 from oms.api.routers import (
     allocations,
+    baskets,
+    checks,
+    control,
     exceptions,
+    groups,
     health,
+    invariants,
     lifecycle,
     orders,
     placements,
     positions,
     reference,
+    restructuring,
     rules,
     stream,
     verdicts,
@@ -40,15 +46,21 @@ the same request. `If-Match` with an order's `ETag` refuses a command on an orde
 Bodies are JSON; another Content-Type is 400.
 """
 _ROUTERS = (
+    restructuring,
     orders,
     lifecycle,
     verdicts,
     placements,
     allocations,
+    groups,
+    baskets,
     exceptions,
     rules,
+    checks,
+    control,
     reference,
     positions,
+    invariants,
     stream,
     health,
 )

@@ -3,8 +3,14 @@
 from decimal import Decimal
 
 from oms.store import positions
+from oms.store.baskets import Baskets
+from oms.store.compliance import ComplianceBook
+from oms.store.control import ControlJournal
 from oms.store.database import Database
+from oms.store.findings import Findings
 from oms.store.gateways import Gateways, Leases
+from oms.store.groups import Groups
+from oms.store.halts import Halts
 from oms.store.idempotency import Idempotency
 from oms.store.inbox import Inbox
 from oms.store.intents import Intents
@@ -29,7 +35,13 @@ class Store:
         self.journal = Journal(self.database)
         self.orders = Orders(self.database)
         self.reference = Reference(self.database)
+        self.groups = Groups(self.database)
+        self.baskets = Baskets(self.database)
         self.rules = Rules(self.database)
+        self.compliance = ComplianceBook(self.database)
+        self.control = ControlJournal(self.database)
+        self.halts = Halts(self.database)
+        self.findings = Findings(self.database)
         self.keys = Keys(self.database)
         self.idempotency = Idempotency(self.database)
         self.inbox = Inbox(self.database)

@@ -1,0 +1,5 @@
+"""Halting and resuming trading."""
+
+from oms.api.routers.shared import book_router
+
+router = book_router("/v1", "control")

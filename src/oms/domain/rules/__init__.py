@@ -1,0 +1,1 @@
+"""The compliance rules: one module for each family, and the values they judge."""
