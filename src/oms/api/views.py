@@ -164,7 +164,6 @@ class OrderView(View):
             **own,
             client_order_id=request.client_order_id,
             workflow_id=workflow_id(order.order_id),
-            basket_id=order.basket_id,
             compliance_mode=request.compliance,
             route=RouteView.model_construct(**dict(request.route)) if request.route else None,
             pre_trade=CheckView.of(order.pre_trade),
