@@ -1,12 +1,12 @@
 """A process whose one workflow has a defect: python failing_worker.py ADDRESS LOG_FILE. Ends once the log tells of it."""
 
-import asyncio
 import sys
 from pathlib import Path
 
 from temporalio import workflow
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from oms.cli.leaving import run_and_leave
 from oms.workers.logs import configure_logging
 from oms.workers.settings import Settings
 from oms.workers.temporal import connect
@@ -34,4 +34,4 @@ async def main(address: str, log: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
+    run_and_leave(main(sys.argv[1], Path(sys.argv[2])))

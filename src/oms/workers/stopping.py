@@ -1,9 +1,19 @@
 """Running until told to stop: on SIGINT or SIGTERM a process cleans up after itself and ends."""
 
 import asyncio
+import faulthandler
+import logging
+import os
 import signal
+import threading
 from collections.abc import Coroutine
 from typing import Any
+
+import structlog
+
+LOG = structlog.get_logger()
+OVERDUE_SECONDS = 9.0
+"""A process that has not cleaned up by then is ended as a crash would end it, which nothing here fears."""
 
 
 async def until_stopped() -> None:
@@ -21,6 +31,8 @@ async def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
     running = asyncio.create_task(work)
     await asyncio.wait({stopping, running}, return_when=asyncio.FIRST_COMPLETED)
     told = stopping.done()
+    if told:
+        _end_when_overdue()
     stopping.cancel()
     running.cancel()
     try:
@@ -28,6 +40,20 @@ async def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
     except asyncio.CancelledError:
         if not told:
             raise
+
+
+def _end_when_overdue() -> None:
+    """Leave with code 1, and what each thread was doing on standard error, should the clean-up get stuck."""
+
+    def end() -> None:
+        LOG.error("stopping.overdue", seconds=OVERDUE_SECONDS)
+        faulthandler.dump_traceback(all_threads=True)
+        logging.shutdown()
+        os._exit(1)
+
+    timer = threading.Timer(OVERDUE_SECONDS, end)
+    timer.daemon = True
+    timer.start()
 
 
 async def forever() -> None:
