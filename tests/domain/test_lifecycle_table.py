@@ -82,7 +82,7 @@ TABLE: dict[str, tuple[cmd.Command, dict[State, set[Role]]]] = {
     ),
     "update_allocation": (
         cmd.UpdateAllocation(allocation_id="ALC-1", quantity=1),
-        everywhere({R.PM, R.TRADER, R.OPS}, *ALLOCATABLE),
+        everywhere({R.PM, R.TRADER, R.OPS}, S.ROUTED, *ALLOCATABLE),
     ),
     "allocate": (
         cmd.Allocate(

@@ -101,7 +101,7 @@ class AllocationView(View):
     order_id: str
     account_id: str
     portfolio_id: str
-    quantity: Quantity
+    quantity: Holding
     scheme: str | None
     residual: Quantity | None
     why: str | None

@@ -340,7 +340,7 @@ def _allocation_created(order: Order, happening: ev.AllocationCreated, event: ev
 def _allocation_updated(order: Order, happening: ev.AllocationUpdated, _: ev.Event) -> Changes:
     return {
         "allocations": tuple(
-            allocation.model_copy(update={"quantity": happening.quantity})
+            allocation.model_copy(update={"quantity": happening.quantity, "residual": None, "why": None})
             if allocation.allocation_id == happening.allocation_id
             else allocation
             for allocation in order.allocations

@@ -156,7 +156,7 @@ GATES: Mapping[str, Gate] = {
     ),
     "close": _gate("CloseOrder", {R.TRADER, R.SYSTEM}, S.PARTIALLY_FILLED, S.FILLED),
     "create_allocation": _gate("CreateAllocation", {R.PM, R.TRADER, R.OPS}, *_ALLOCATABLE),
-    "update_allocation": _gate("UpdateAllocation", {R.PM, R.TRADER, R.OPS}, *_ALLOCATABLE),
+    "update_allocation": _gate("UpdateAllocation", {R.PM, R.TRADER, R.OPS}, S.ROUTED, *_ALLOCATABLE),
     "allocate": _gate("Allocate", {R.PM, R.TRADER, R.OPS}, *_ALLOCATABLE),
     "join_basket": _gate("CreateBasket", {R.PM}, *_LIVE),
     "create_remainder": _gate("CreateRemainder", {R.PM, R.TRADER}, *_CLOSED),
