@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "oms"
-FILES = sorted([*(SOURCE / "domain").glob("*.py"), *(SOURCE / "workflows").glob("*.py")])
+FILES = sorted([*(SOURCE / "domain").rglob("*.py"), *(SOURCE / "workflows").glob("*.py")])
 BANNED_MODULES = frozenset(
     {
         "os",
