@@ -1,9 +1,11 @@
 """What the HTTP interface is built from. The process that makes the client and the store also closes them."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from temporalio.client import Client
 
+from oms.api.limits import RateLimit
 from oms.store import Store
 
 
@@ -15,11 +17,14 @@ class Settings:
     `verdict_seconds`: how long a cancel or a close waits for its venue before the answer is 202.
     `answer_within_seconds`: how long an order workflow may take to answer before the caller gets 503; more than
     `verdict_seconds`. `gateway_patience_seconds`: the age at which a
-    gateway's last report no longer counts as a sign of life.
+    gateway's last report no longer counts as a sign of life. `requests_per_second`: how many a key may send, as
+    many as fit `burst_seconds` at once; 0 is no limit.
     """
 
     api_tokens: tuple[str, ...] = ()
     max_body_bytes: int = 2_000_000
+    requests_per_second: int = 0
+    burst_seconds: int = 2
     verdict_seconds: float = 20.0
     answer_within_seconds: float = 30.0
     retry_after_seconds: int = 2
@@ -37,3 +42,8 @@ class APIContext:
     temporal: Client
     version: str
     settings: Settings = field(default_factory=Settings)
+
+    @cached_property
+    def rate_limit(self) -> RateLimit:
+        """What every key has sent to this process."""
+        return RateLimit(self.settings.requests_per_second, self.settings.burst_seconds)

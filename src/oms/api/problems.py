@@ -42,7 +42,7 @@ class Unreadable(Exception):
 def problem_response(
     refused: Refused, request_id: str, headers: Mapping[str, str] | None = None, retry_after: int = 2
 ) -> Response:
-    """`refused` as an answer, with Retry-After where trying again makes sense."""
+    """`refused` as an answer, with Retry-After where trying again makes sense: its own `retry_after`, or this one."""
     status, meaning = MEANING[refused.code]
     body = {
         "type": f"{TYPE}{refused.code.lower()}",
@@ -55,7 +55,7 @@ def problem_response(
     }
     answer = Response(json.dumps(body, default=str), status, dict(headers or {}), MEDIA_TYPE)
     if status in RETRY_STATUSES:
-        answer.headers["Retry-After"] = str(retry_after)
+        answer.headers["Retry-After"] = str(refused.facts.get("retry_after", retry_after))
     if status == 401:
         answer.headers["WWW-Authenticate"] = 'Bearer realm="durable-oms"'
     return answer
@@ -120,6 +120,7 @@ def refusals(*codes: Code) -> dict[int | str, dict[str, Any]]:
         Code.PATH_NOT_FOUND,
         Code.PAYLOAD_TOO_LARGE,
         Code.VALIDATION_FAILED,
+        Code.RATE_LIMITED,
         Code.INTERNAL,
         Code.UNAVAILABLE,
     )

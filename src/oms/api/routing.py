@@ -1,4 +1,4 @@
-"""The way of every `/v1` request: authenticate, read, answer once, turn refusals into problems."""
+"""The way of every `/v1` request: authenticate, count, read, answer once, turn refusals into problems."""
 
 import os
 import time
@@ -72,6 +72,7 @@ class BookRoute(APIRoute):
 
 async def _guarded(request: ExactRequest, handle: Handler, retry_after: int) -> Response:
     caller = await authenticate(request)
+    request.app.state.context.rate_limit.take(caller.name)
     request.state.caller, request.state.dedupe = caller, None
     request.state.resource, request.state.asked_ns = new_uuid(), time.time_ns()
     structlog.contextvars.bind_contextvars(key=caller.name)

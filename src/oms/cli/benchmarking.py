@@ -31,6 +31,7 @@ def bench(
             ui_port=0,
             settlement_clock=SettlementClock.FAST,
             fast_settlement_seconds=0.0,
+            api_requests_per_second=0,
             ibkr_messages_per_second=UNPACED,
         )
         run_and_leave(_measure(settings, orders, concurrency))

@@ -203,6 +203,7 @@ def ticket(order: Order, placement: Placement) -> PlacementTicket:
     return PlacementTicket(
         order_id=order.order_id,
         placement_id=placement.placement_id,
+        portfolio_id=order.portfolio_id,
         venue=placement.venue,
         account=placement.account or "",
         instrument=order.instrument,

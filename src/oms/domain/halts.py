@@ -1,4 +1,7 @@
-"""Halted trading: who halted what, and what that stops. New orders and changes are refused, cancels stay open."""
+"""Halted trading: who halted what, and what that stops. New orders and changes are refused, cancels stay open.
+
+Who may: see `HALTERS` and `RESUMERS`. Stopping is for more people than starting again.
+"""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -6,6 +9,7 @@ from enum import StrEnum
 
 from oms.domain.errors import Code, Refused
 from oms.domain.model import Open
+from oms.domain.terms import Role
 
 
 class HaltScope(StrEnum):
@@ -13,6 +17,10 @@ class HaltScope(StrEnum):
     PORTFOLIO = "portfolio"
     ACCOUNT = "account"
     VENUE = "venue"
+
+
+HALTERS = (Role.ADMIN, Role.COMPLIANCE, Role.OPS)
+RESUMERS = (Role.ADMIN, Role.COMPLIANCE)
 
 
 class Halt(Open):
@@ -48,6 +56,30 @@ def covering(
     }
     found = [halt for halt in halts if halt.subject in subjects[halt.scope]]
     return min(found, key=lambda halt: list(HaltScope).index(halt.scope), default=None)
+
+
+def check_subject(scope: HaltScope, subject: str) -> None:
+    """Raise Refused VALIDATION_FAILED unless `subject` is given for every scope but the firm's."""
+    if scope is HaltScope.FIRM and subject:
+        raise Refused(
+            Code.VALIDATION_FAILED, "subject: leave it out; the firm is one.", field="subject", scope=scope
+        )
+    if scope is not HaltScope.FIRM and not subject:
+        raise Refused(Code.VALIDATION_FAILED, f"subject: name the {scope}.", field="subject", scope=scope)
+
+
+def not_halted(scope: HaltScope, subject: str, standing: Iterable[Halt]) -> Refused:
+    """INVALID_STATE for lifting what is not there; `standing` are the halts to name in the answer."""
+    names = [halt.name for halt in standing]
+    named = f"{scope} {subject}".strip()
+    return Refused(
+        Code.INVALID_STATE,
+        f"Trading is not halted for {named}; halted: {', '.join(names) or 'nothing'}.",
+        state="not halted",
+        scope=scope,
+        subject=subject,
+        halted=names,
+    )
 
 
 def refusal(halt: Halt) -> Refused:

@@ -15,6 +15,7 @@ class PlacementTicket(Open):
 
     order_id: str
     placement_id: str
+    portfolio_id: str = ""
     venue: str
     account: str
     instrument: Instrument

@@ -30,6 +30,8 @@ def api_application(settings: Settings, store: Store, client: Client) -> object:
             settings=APISettings(
                 api_tokens=tokens,
                 max_body_bytes=settings.max_body_bytes,
+                requests_per_second=settings.api_requests_per_second,
+                burst_seconds=settings.api_burst_seconds,
             ),
         )
     )

@@ -38,6 +38,14 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         2_000_000, gt=0, description="Largest request body; a larger one answers 413."
     )
+    api_requests_per_second: int = Field(
+        200,
+        ge=0,
+        description="Requests a second that a key may send to one API process, on average; more answer 429. 0: any.",
+    )
+    api_burst_seconds: int = Field(
+        2, ge=1, le=3600, description="How many seconds' worth of those requests may come at once."
+    )
     api_tokens: str = Field(
         "", description="Comma-separated keys that need no key store (also read from API_TOKENS).", repr=False
     )

@@ -2,17 +2,25 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import date
+from decimal import Decimal
 from functools import partial
 
+import structlog
 from ib_async import Contract, ContractDetails, RequestError
+from pydantic import ValidationError
 
 from oms.domain.numbers import plain
-from oms.domain.reference import Instrument
+from oms.domain.reference import Instrument, InstrumentQuestion, InstrumentsFound, InstrumentTerms
 from oms.domain.terms import SecType
 from oms.gateways.errors import GatewayNotReady
 
+LOG = structlog.get_logger()
 _NO_SUCH_CONTRACT = frozenset({200, 321})
 _CASH_EXCHANGE = "IDEALPRO"
+_SMART = "SMART"
+_NAMED = 20
+"""So many of the contracts that fit a question are described; all are counted."""
 
 Ask = Callable[[Contract], Awaitable[list[ContractDetails]]]
 
@@ -37,21 +45,41 @@ class Contracts:
             task.add_done_callback(partial(self._answered, key))
         return await asyncio.shield(task)
 
+    async def described(self, question: InstrumentQuestion) -> InstrumentsFound:
+        """Every contract that fits the question, as an instrument of ours. Raises GatewayNotReady. Not kept.
+
+        Of details IBKR gives the tick size, the company and its industry, and no country.
+        """
+        wanted = _sought(question)
+        try:
+            answers = await self._asked(wanted)
+        except UnknownContract:
+            return InstrumentsFound()
+        by_id = {answer.contract.conId: answer for answer in answers if answer.contract is not None}
+        terms = [_terms(answer, question) for answer in by_id.values()]
+        found = tuple(one for one in terms if one is not None and question.fits(one))
+        return InstrumentsFound(found=found[:_NAMED], count=len(found))
+
     def _answered(self, key: str, task: asyncio.Task[Contract]) -> None:
         if task.cancelled() or task.exception() is not None:
             del self._known[key]
 
     async def _qualify(self, instrument: Instrument) -> Contract:
         wanted = contract_of(instrument)
+        found = await self._asked(wanted)
+        return chosen(wanted, [details.contract for details in found if details.contract is not None])
+
+    async def _asked(self, wanted: Contract) -> list[ContractDetails]:
+        """Raises UnknownContract, or GatewayNotReady where nobody answers."""
+        told = wanted.symbol or wanted.conId
         try:
-            found = await self._ask(wanted)
+            return await self._ask(wanted)
         except RequestError as error:
             if error.code in _NO_SUCH_CONTRACT:
                 raise UnknownContract(f"{error.code}: {error.message}") from error
-            raise GatewayNotReady(f"IBKR did not describe {instrument.symbol}: {error}") from error
+            raise GatewayNotReady(f"IBKR did not describe {told}: {error}") from error
         except (ConnectionError, TimeoutError) as error:
-            raise GatewayNotReady(f"IBKR did not describe {instrument.symbol}: {error!r}") from error
-        return chosen(wanted, [details.contract for details in found if details.contract is not None])
+            raise GatewayNotReady(f"IBKR did not describe {told}: {error!r}") from error
 
 
 def contract_of(instrument: Instrument) -> Contract:
@@ -99,3 +127,63 @@ def chosen(wanted: Contract, found: list[Contract]) -> Contract:
         localSymbol=one.localSymbol,
         tradingClass=one.tradingClass,
     )
+
+
+def _sought(question: InstrumentQuestion) -> Contract:
+    """What to ask IBKR for, on any exchange where none is named."""
+    anywhere = {SecType.FUTURE: "", SecType.CASH: _CASH_EXCHANGE}.get(question.sec_type, _SMART)
+    is_smart_cash = question.sec_type is SecType.CASH and question.exchange == _SMART
+    exchange = anywhere if question.exchange is None or is_smart_cash else question.exchange
+    if question.conid is not None:
+        return Contract(conId=question.conid, exchange=exchange)
+    return Contract(
+        secType=str(question.sec_type),
+        symbol=question.symbol,
+        lastTradeDateOrContractMonth=question.expiry.strftime("%Y%m%d") if question.expiry else "",
+        strike=float(question.strike) if question.strike is not None else 0.0,
+        right=question.right or "",
+        exchange=exchange,
+        primaryExchange=question.primary_exchange or "",
+        currency=question.currency or "",
+    )
+
+
+def _terms(details: ContractDetails, question: InstrumentQuestion) -> InstrumentTerms | None:
+    """A contract as an instrument; None for one that cannot be ours."""
+    contract = details.contract
+    if contract is None:
+        return None
+    routed = contract.exchange if contract.secType == SecType.FUTURE else _SMART
+    derived = {
+        "multiplier": contract.multiplier or None,
+        "tick_size": Decimal(repr(details.minTick)) if details.minTick > 0 else None,
+        "expiry": _day(contract.lastTradeDateOrContractMonth),
+        "strike": Decimal(repr(contract.strike)) if contract.strike else None,
+        "right": contract.right[:1] if contract.right[:1] in ("C", "P") else None,
+        "primary_exchange": contract.primaryExchange or None,
+        "issuer": _name(details.longName) if contract.secType in (SecType.STOCK, SecType.OPTION) else None,
+        "sector": _name(details.industry),
+    }
+    try:
+        return InstrumentTerms(
+            symbol=contract.symbol,
+            sec_type=SecType(contract.secType),
+            exchange=question.exchange or routed,
+            currency=contract.currency,
+            conid=contract.conId,
+            **{name: value for name, value in derived.items() if value is not None},
+        )
+    except (ValidationError, ValueError) as error:
+        LOG.warning("ibkr.contract_not_described", conid=contract.conId, error=str(error))
+        return None
+
+
+def _day(text: str) -> date | None:
+    """The day of `20270319` or of `20270319 08:30 US/Central`; None for none and for a month."""
+    return date.fromisoformat(text[:8]) if text[:8].isdigit() and len(text) >= 8 else None
+
+
+def _name(text: str) -> str | None:
+    """A name as the order book keeps names: printable ASCII, at most 128 characters."""
+    kept = text.encode("ascii", "ignore").decode()
+    return "".join(c for c in kept if c.isprintable()).strip()[:128] or None

@@ -9,6 +9,7 @@ import structlog
 
 from oms.domain.terms import Venue
 from oms.domain.venues import PlacementTicket, VenueAnswer
+from oms.gateways.halting import Halting
 from oms.gateways.ibkr.books import Books
 from oms.gateways.ibkr.canceling import Canceling, Settling
 from oms.gateways.ibkr.contracts import Contracts
@@ -58,7 +59,16 @@ class IBKRGateway:
         sweeps = Sweeps(self._wire, self._inbound)
         contracts = Contracts(self._wire.contract_details)
         self._placing = Placing(
-            settings, self._wire, self._gate, books, self._inbound, sweeps, contracts, locks, clock
+            settings,
+            self._wire,
+            self._gate,
+            books,
+            self._inbound,
+            sweeps,
+            contracts,
+            locks,
+            Halting(store),
+            clock,
         )
         self._canceling = Canceling(settings, self._wire, self._gate, books, self._inbound, locks)
         self._settling = Settling(self._wire, books, self._inbound, sweeps, self._placing, locks, clock)

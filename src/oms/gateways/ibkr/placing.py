@@ -18,7 +18,8 @@ import structlog
 from oms.domain.terms import PlacementStatus
 from oms.domain.venues import PlacementTicket, VenueAnswer
 from oms.gateways.errors import GatewayNotReady
-from oms.gateways.ibkr.books import UNSETTLED, Books, answer
+from oms.gateways.halting import Halting
+from oms.gateways.ibkr.books import UNSETTLED, Books, Change, answer
 from oms.gateways.ibkr.contracts import Contracts, UnknownContract
 from oms.gateways.ibkr.gate import Gate
 from oms.gateways.ibkr.inbound import Inbound, Watch
@@ -35,6 +36,7 @@ from oms.store import Intent, IntentState
 LOG = structlog.get_logger()
 _SENT = Record(status=PlacementStatus.SENT)
 _UNKNOWN = "nothing is known of it at the broker"
+_INTERRUPTED = "it was being sent when the gateway stopped"
 
 
 class Placing:
@@ -50,6 +52,7 @@ class Placing:
         sweeps: Sweeps,
         contracts: Contracts,
         locks: Locks,
+        halting: Halting,
         clock: Callable[[], int],
     ) -> None:
         self._settings = settings
@@ -60,6 +63,7 @@ class Placing:
         self._sweeps = sweeps
         self._contracts = contracts
         self._locks = locks
+        self._halting = halting
         self._clock = clock
         self._flights: dict[str, asyncio.Task[VenueAnswer]] = {}
 
@@ -154,6 +158,10 @@ class Placing:
         except (UnknownContract, UnsupportedOrder) as refusal:
             return await self._refuse(ticket, str(refusal))
         await self._turn()
+        # Looked at after the wait for a turn, which may be long, and before there is an intent.
+        halted = await self._halting.reason(ticket)
+        if halted is not None:
+            return await self._refuse(ticket, halted)
         return await self._send(ticket, None)
 
     async def _again(self, intent: Intent) -> VenueAnswer:
@@ -161,7 +169,8 @@ class Placing:
         if intent.state not in UNSETTLED:
             return answer(intent)
         self._gate.require_open()
-        intent = await self._books.doubt(intent, "it was being sent when the gateway stopped")
+        halted = await self._halting.reason(intent.ticket)
+        intent = await self._books.doubt(intent, f"{_INTERRUPTED}; {halted}" if halted else _INTERRUPTED)
         intent, known = await self.look_twice(intent)
         if known or intent.state is not IntentState.IN_DOUBT or record_of(intent).seen:
             return answer(intent)
@@ -170,6 +179,9 @@ class Placing:
             return answer(intent)
         await self._contracts.qualified(intent.ticket.instrument)
         await self._turn()
+        halted = await self._halting.reason(intent.ticket)
+        if halted is not None:
+            return answer(await self._hold(intent, halted))
         LOG.warning("ibkr.sent_again", placement_id=intent.placement_id, order_id=intent.broker_order_id)
         return await self._send(intent.ticket, intent)
 
@@ -220,6 +232,20 @@ class Placing:
                 ticket.order_id, ticket.placement_id, f"refused/{ticket.placement_id}", fact
             )
         return answer(intent)
+
+    async def _hold(self, intent: Intent, reason: str) -> Intent:
+        """Keep a placement in doubt that would be sent again, and say why it is not."""
+        LOG.error("ibkr.alarm.needs_a_person", placement_id=intent.placement_id, reason=reason)
+
+        def held(current: Intent, record: Record) -> Change | None:
+            if current.state is not IntentState.IN_DOUBT or record.seen or reason in (record.reason or ""):
+                return None
+            number = record.doubts + 1
+            told = f"{_UNKNOWN}; {reason}"
+            update = {"status": PlacementStatus.IN_DOUBT, "reason": told, "doubts": number}
+            return Change(f"doubt-{number}", IntentState.IN_DOUBT, record.model_copy(update=update))
+
+        return await self._books.change(intent.placement_id, held) or intent
 
     async def _turn(self) -> None:
         await self._wire.pacer.turn(Urgency.PLACE)
