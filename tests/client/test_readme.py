@@ -1,0 +1,62 @@
+"""The Python example of both READMEs, run as it is written, against a real `oms dev`."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.docs.conftest import ROOT
+from tests.faults.desk import Desk
+
+_TRY = re.compile(r"<!-- try: client -->\n```python\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    desk = Desk(tmp_path_factory.mktemp("client") / "oms-data")
+    desk.start()
+    try:
+        yield desk
+    finally:
+        desk.stop()
+
+
+def example(page: str) -> str:
+    found = _TRY.search((ROOT / page).read_text(encoding="utf-8"))
+    assert found is not None, f"{page} has no example"
+    return found["text"]
+
+
+def test_the_example_takes_an_order_from_its_creation_to_its_close(desk: Desk) -> None:
+    written = example("client/README.md")
+    assert example("README.md") == written
+    assert "http://localhost:9191" in written
+    done = subprocess.run(
+        [sys.executable, "-c", written.replace("http://localhost:9191", desk.api)],
+        cwd=desk.folder.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *events, last = done.stdout.splitlines()
+    assert first == "INVALID_STATE in CREATED"
+    assert events[-1].endswith(" fill_booked FILLED")
+    positions = [int(line.split()[0]) for line in events]
+    assert positions == sorted(set(positions))
+    assert last == "executed 100 unfilled 0"
+
+
+def test_the_package_stands_alone() -> None:
+    """It needs httpx and pydantic, and nothing of the order book."""
+    script = (
+        "import sys, durable_oms\n"
+        "found = {name.split('.')[0] for name in sys.modules}\n"
+        "print(sorted(found & {'oms', 'temporalio', 'sqlalchemy', 'fastapi', 'starlette', 'uvicorn'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
