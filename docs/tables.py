@@ -20,12 +20,12 @@ from unittest.mock import patch
 
 import typer
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from temporalio import workflow
 
 from oms.api import routers
 from oms.cli import administration, benchmarking, demo, loading, orders, running, submitting
 from oms.domain.commands import BOOKING, ECONOMIC
-from oms.domain.compliance import PARAMETERS
 from oms.domain.errors import MEANING, Code
 from oms.domain.events import Happening
 from oms.domain.lifecycle import (
@@ -39,6 +39,7 @@ from oms.domain.lifecycle import (
     TERMINAL,
     Gate,
 )
+from oms.domain.rules.registry import BUILT_IN
 from oms.domain.terms import ExceptionCode, Role, State
 from oms.domain.venues import VenueAnswer
 from oms.gateways.ibkr.error_codes import Meaning, meaning
@@ -194,11 +195,24 @@ def _verb(route: APIRoute) -> str:
 
 
 def rules() -> str:
-    """Every type of compliance rule."""
-    return table(
-        ("Type", "Parameters", "Rule"),
-        ([code(name), code(*shape.model_fields), own_docstring(shape)] for name, shape in PARAMETERS.items()),
-    )
+    """Every built-in type of compliance rule."""
+    rows = ([code(kind.name), _parameters(kind.parameters), own_docstring(kind)] for kind in BUILT_IN)
+    return table(("Type", "Parameters", "Rule"), rows)
+
+
+def _parameters(shape: type[BaseModel]) -> str:
+    said = (f"{code(name)} ({field.description})" for name, field in shape.model_fields.items())
+    return "; ".join(said) or "none"
+
+
+def plugin_part(name: str, language: str) -> Callable[[], str]:
+    """A file of the example plug-in, as code."""
+
+    def part() -> str:
+        text = (DOCS.parent / "examples" / "rule-type-plugin" / name).read_text(encoding="utf-8")
+        return f"```{language}\n{text}```\n"
+
+    return part
 
 
 # -- The processes ---------------------------------------------------------------------------------------
@@ -363,6 +377,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "errors": errors,
     "routes": routes,
     "rules": rules,
+    "plugin-rule-type": plugin_part("max_instruments.py", "python"),
+    "plugin-project": plugin_part("pyproject.toml", "toml"),
+    "plugin-test": plugin_part("test_max_instruments.py", "python"),
     "settings": settings,
     "ports": ports,
     "search-attributes": search_attributes,

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from oms.activities.compliance import ComplianceActivities
+from oms.domain.commands import RequestPreTradeCompliance
 from oms.domain.compliance import Rule, Verdict
 from oms.domain.reference import QuotedPrice
 from oms.domain.terms import Severity
-from oms.store import Store
+from oms.store import Store, tables
 from tests.activities.running import run
 from tests.domain.orders import AAPL, NOW, ORDER_ID, Desk
 from tests.store.building import Tale
@@ -27,7 +28,17 @@ def rule(rule_id: str = "R-1", **given: Any) -> Rule:
     return Rule(rule_id=rule_id, **{**terms, **given})
 
 
-async def pre_trade(store: Store, desk: Desk) -> Verdict:
+def waiting(**request: Any) -> Tale:
+    """An order of its own that waits for its check."""
+    return Tale(instrument=AAPL, **request).do(RequestPreTradeCompliance())
+
+
+def reservations(store: Store) -> list[Any]:
+    with store.database.read() as connection:
+        return list(connection.execute(tables.reservations.select()))
+
+
+async def pre_trade(store: Store, desk: Desk | Tale) -> Verdict:
     verdict: Verdict = await run(ComplianceActivities(store).evaluate_pre_trade, desk.order)
     return verdict
 
@@ -96,11 +107,10 @@ async def test_post_trade_looks_at_what_was_executed(store: Store) -> None:
 
 async def test_the_price_is_the_orders_own_else_the_last_one_else_none(store: Store) -> None:
     store.rules.put(rule())
-    limit = await pre_trade(store, Desk().request_pre_trade())
-    market = Desk(order_type="Market", limit_price=None).request_pre_trade()
-    unknown = await pre_trade(store, market)
+    limit = await pre_trade(store, waiting(order_type="Limit", limit_price=Decimal(10)))
+    unknown = await pre_trade(store, waiting())
     store.reference.put_prices([QuotedPrice(instrument_id=AAPL.instrument_id, price="7", as_of=NOW)])
-    quoted = await pre_trade(store, market)
+    quoted = await pre_trade(store, waiting())
     assert limit.results[0].proposed == "1000"
     assert not unknown.results[0].passed, "a gate that does not know does not open"
     assert "no price" in unknown.results[0].description
@@ -113,8 +123,24 @@ async def test_an_unknown_portfolio_has_no_net_asset_value_and_fails(store: Stor
     assert "no net asset value" in verdict.violations[0].description
 
 
-async def test_evaluating_changes_nothing(store: Store) -> None:
-    store.rules.put(rule())
+async def test_evaluating_twice_is_evaluating_once(store: Store) -> None:
+    """The second run finds the verdict of the first, whatever became of the rules in between."""
+    store.rules.put(rule(parameters={"max_notional": "1000"}))
     desk = Desk().request_pre_trade()
-    assert await pre_trade(store, desk) == await pre_trade(store, desk)
+    first = await pre_trade(store, desk)
+    store.rules.put(rule(parameters={"max_notional": "1"}, version=2))
+    assert await pre_trade(store, desk) == first
+    assert first.violations == ()
+    assert [held.quantity for held in reservations(store)] == [100]
     assert store.journal.head() == 0
+
+
+async def test_post_trade_is_judged_once_and_holds_nothing(store: Store) -> None:
+    desk = Desk().request_post_trade()
+    store.journal.record(desk.order, desk.journal)
+    store.rules.put(rule(parameters={"max_notional": "1"}))
+    first = await post_trade(store, desk)
+    store.rules.deactivate("R-1")
+    assert await post_trade(store, desk) == first
+    assert [result.rule_id for result in first.violations] == ["R-1"]
+    assert reservations(store) == []

@@ -11,6 +11,8 @@ from oms.api.context import APIContext, Settings
 from oms.domain.reference import Account, Portfolio
 from oms.domain.terms import Role
 from oms.store import Store
+from oms.workers.order_worker import build_desk_worker
+from oms.workers.settings import Settings as WorkerSettings
 from tests.api.desk import SECRETS, TOKEN, Desk, serving, venue_worker
 from tests.stack import TemporalServer, order_worker, temporal_server
 
@@ -50,7 +52,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 async def context(server: TemporalServer, store: Store) -> AsyncIterator[APIContext]:
     client = await server.client()
     settings = Settings(api_tokens=(TOKEN,), gateway_patience_seconds=5)
-    async with order_worker(client, store), venue_worker(client):
+    desk_worker = build_desk_worker(client, store, WorkerSettings())
+    async with order_worker(client, store), venue_worker(client), desk_worker:
         yield APIContext(store=store, temporal=client, version="1.2.3", settings=settings)
 
 

@@ -142,6 +142,12 @@ class Desk:
         }
         return {name: value for name, value in {**terms, **changes}.items() if value is not None}
 
+    async def basket(self, name: str = "a basket") -> str:
+        """The id of a new, empty basket."""
+        made = await self.post("/v1/baskets", {"name": name, "order_ids": []})
+        assert made.status_code == 201, made.text
+        return str(made.json()["basket_id"])
+
     async def order(self, **changes: Any) -> dict[str, Any]:
         made = await self.post("/v1/orders", self.terms(**changes))
         assert made.status_code == 201, made.text

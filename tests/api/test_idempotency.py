@@ -45,7 +45,7 @@ async def test_another_request_under_the_same_key_is_refused(desk: Desk) -> None
 
 
 async def test_fifty_at_once_are_one_order(desk: Desk) -> None:
-    again, basket = key(), f"BSK-{key()}"
+    again, basket = key(), await desk.basket()
     answers = await asyncio.gather(
         *(desk.post("/v1/orders", desk.terms(basket_id=basket), Idempotency_Key=again) for _ in range(50))
     )
@@ -58,7 +58,7 @@ async def test_fifty_at_once_in_two_processes_are_one_order(desk: Desk) -> None:
     """Two applications over one store share nothing but the store, like two processes."""
     import httpx
 
-    again, basket = key(), f"BSK-{key()}"
+    again, basket = key(), await desk.basket()
     other = httpx.AsyncClient(transport=httpx.ASGITransport(create_app(desk.context)), base_url="http://oms")
     desks = [desk, Desk(other, desk.context)]
     terms = desk.terms(basket_id=basket)

@@ -1,7 +1,9 @@
 """The OpenAPI document: complete, and what a fuzzer finds when it takes it at its word."""
 
 import contextlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -16,9 +18,10 @@ from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 
+from oms.api.app import create_app
 from oms.domain.errors import MEANING, Code
 from oms.domain.terms import Role
-from tests.api.desk import Desk
+from tests.api.desk import Desk, serving
 
 BOOK = {
     "CreateOrder", "ListOrders", "GetOrder", "UpdateOrder", "CancelOrder", "CloseOrder", "SendToTrader",
@@ -28,7 +31,8 @@ BOOK = {
     "OverridePostTradeCompliance", "CreatePlacement", "CancelPlacement", "CreateAllocation", "UpdateAllocation",
 }  # fmt: skip
 FUZZER = "secret-fuzzer"
-EXAMPLES = 10
+EXAMPLES = 6
+WALKS, STEPS = 25, 12
 schemathesis.openapi.format(
     "decimal",
     st.one_of(
@@ -36,6 +40,8 @@ schemathesis.openapi.format(
         st.sampled_from(["0", "-1", "1e3", "1E-19", "NaN", "9" * 40, "1_000", " 5 ", "1e9999999"]),
     ),
 )
+ELSEWHERE = {"/v1/stream", "/v1/compliance/events", "/v1/instruments/resolve"}
+"""Answers without end, and the look-up at the broker, which waits for a gateway: they have tests of their own."""
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
 
 
@@ -90,11 +96,89 @@ def test_every_code_has_a_meaning_and_a_status() -> None:
     assert set(MEANING) == set(Code)
 
 
+async def test_a_creation_links_to_what_takes_its_id(desk: Desk) -> None:
+    document = (await desk.client.get("/openapi.json")).json()
+    named = {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
+    made = document["paths"]["/v1/orders"]["post"]["responses"]["201"]["links"]
+    assert {"GetOrder", "UpdateOrder", "CancelOrder", "ListPlacements", "GetJournal"} <= set(made)
+    assert made["GetOrder"] == {
+        "operationId": "GetOrder",
+        "parameters": {"order_id": "$response.body#/order_id"},
+    }
+    placed = document["paths"]["/v1/orders/{order_id}/placements"]["post"]["responses"]["201"]["links"]
+    assert {"GetPlacement", "CancelPlacement", "GetOrder"} <= set(placed)
+    for path in document["paths"].values():
+        for operation in path.values():
+            for response in operation["responses"].values():
+                assert set(response.get("links", {})) <= named
+
+
+@pytest.fixture(scope="module")
+def fuzzer(desk: Desk) -> None:
+    """A key for everything."""
+    desk.context.store.keys.create("fuzzer", [role for role in Role if role is not Role.SYSTEM], FUZZER)
+
+
+@pytest.fixture(scope="module")
+async def hasty(desk: Desk) -> AsyncIterator[str]:
+    """The interface on a socket, one that does not wait for a venue: the venue of these tests is silent."""
+    impatient = replace(desk.context.settings, verdict_seconds=0.2)
+    async with serving(create_app(replace(desk.context, settings=impatient))) as url:
+        yield url
+
+
 @pytest.mark.slow
-async def test_a_fuzzer_finds_no_defect_and_no_undocumented_status(desk: Desk, address: str) -> None:
+async def test_a_walk_along_the_links_finds_no_defect(desk: Desk, hasty: str, fuzzer: None) -> None:
+    """From what one answer made to whatever takes it, a dozen steps at a time: orders in states that requests lead to."""
+    document = (await desk.client.get("/openapi.json")).json()
+    taken = {
+        "/v1/orders": [desk.terms(), desk.terms(automation="straight_through", compliance="builtin")],
+        "/v1/orders/{order_id}/placements": [{"venue": "IBKR", "quantity": "100"}],
+    }
+    for path, bodies in taken.items():
+        # Made-up terms would be refused, and nothing would lead on from a refusal.
+        document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"] = {
+            "enum": bodies
+        }
+    schema = schemathesis.openapi.from_dict(document).include(
+        path_regex="^/v1/(orders|placements|allocations)"
+    )
+    schema.config.update(base_url=hasty)
+    schema.config.generation.update(modes=[GenerationMode.POSITIVE])
+    # The document's own links, none that the tool makes up.
+    schema.config.phases.stateful.inference.algorithms.clear()
+    answered: Counter[str] = Counter()
+
+    class Walk(schema.as_state_machine()):  # type: ignore[misc]
+        def get_call_kwargs(self, _case: "schemathesis.Case[Any]") -> dict[str, Any]:
+            return {"headers": {"Authorization": f"Bearer {FUZZER}"}, "timeout": 10}
+
+        def validate_response(self, response: Any, case: "schemathesis.Case[Any]", **_: Any) -> None:
+            answered[f"{case.operation.definition.raw['operationId']} {response.status_code}"] += 1
+            case.validate_response(response, checks=CHECKS)
+
+    walking = settings(
+        max_examples=WALKS,
+        stateful_step_count=STEPS,
+        database=None,
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    await anyio.to_thread.run_sync(lambda: Walk.run(settings=walking))
+    for rule in desk.context.store.rules.list(500, active=True).items:
+        desk.context.store.rules.deactivate(rule.rule_id)
+    for step in ("CreateOrder 201", "CancelOrder 200", "ListFills 200", "SendToTrader 409"):
+        assert answered[step] > 0, sorted(answered.items())
+    assert sum(answered.values()) > 5 * WALKS, answered
+
+
+@pytest.mark.slow
+async def test_a_fuzzer_finds_no_defect_and_no_undocumented_status(
+    desk: Desk, address: str, fuzzer: None
+) -> None:
     """Generated requests, good and bad, against every operation, most of them on an order that exists."""
-    everything = [role for role in Role if role is not Role.SYSTEM]
-    desk.context.store.keys.create("fuzzer", everything, FUZZER)
     document = (await desk.client.get("/openapi.json")).json()
     _, placement_id = await desk.routed()
     account = {"account_id": "ACCT-fuzz", "name": "fuzz", "broker_account": "DU-fuzz"}
@@ -118,7 +202,7 @@ async def test_a_fuzzer_finds_no_defect_and_no_undocumented_status(desk: Desk, a
     for result in schema.get_all_operations():
         assert isinstance(result, Ok)
         operation = result.ok()
-        if operation.path.startswith("/v1/") and operation.path != "/v1/stream":
+        if operation.path.startswith("/v1/") and operation.path not in ELSEWHERE:
             found += await anyio.to_thread.run_sync(fuzz, operation, address, known)
     for rule in desk.context.store.rules.list(500, active=True).items:
         desk.context.store.rules.deactivate(rule.rule_id)
@@ -128,6 +212,7 @@ async def test_a_fuzzer_finds_no_defect_and_no_undocumented_status(desk: Desk, a
 def fuzz(operation: APIOperation[Any, Any, Any, Any], address: str, known: list[dict[str, str]]) -> list[str]:
     """What is wrong with the answers of one operation."""
     found: dict[str, str] = {}
+    bearer = {"Authorization": f"Bearer {FUZZER}"}
     for mode in GenerationMode:
 
         @settings(
@@ -144,7 +229,7 @@ def fuzz(operation: APIOperation[Any, Any, Any, Any], address: str, known: list[
             case.path_parameters = {**case.path_parameters, **there}
             if isinstance(case.body, dict):
                 case.body |= {name: real[name] for name in case.body if name in real}
-            response = case.call(base_url=address, headers={"Authorization": f"Bearer {FUZZER}"}, timeout=10)
+            response = case.call(base_url=address, headers=bearer, timeout=10)
             try:
                 case.validate_response(response, checks=CHECKS)
             except (FailureGroup, Failure) as failure:

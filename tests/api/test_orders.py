@@ -58,7 +58,7 @@ async def test_no_digit_of_a_number_is_lost(desk: Desk) -> None:
 
 
 async def test_lists_page_newest_first_with_cursor_and_offset(desk: Desk) -> None:
-    basket = "BSK-paging"
+    basket = await desk.basket()
     made = [(await desk.order(basket_id=basket))["order_id"] for _ in range(5)]
     newest_first = made[::-1]
     first = (await desk.get(f"/v1/orders?basket_id={basket}&limit=2")).json()
@@ -71,7 +71,7 @@ async def test_lists_page_newest_first_with_cursor_and_offset(desk: Desk) -> Non
 
 
 async def test_lists_filter(desk: Desk) -> None:
-    basket = "BSK-filtering"
+    basket = await desk.basket()
     bought = (await desk.order(basket_id=basket))["order_id"]
     sold = (await desk.order(basket_id=basket, direction="Sell"))["order_id"]
     await desk.command(bought, "cancel")

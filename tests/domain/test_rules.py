@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from oms.domain.errors import Code, Refused
 from oms.domain.rules.book import Book, Line, Proposal
+from oms.domain.rules.engine import commit, headroom
 from oms.domain.rules.registry import BUILT_IN
 from tests.domain.books import MICROSOFT, book, limit_order, line, numbers, order, rule, said
 
@@ -234,6 +236,17 @@ def test_an_order_that_leads_back_passes_above_the_limit(limit: Any) -> None:
     assert said(limit, book(line("AAPL", "900")), order("Sell", "100")).passed
     assert said(limit, book(line("AAPL", "-900")), order("BuyToCover", "100")).passed
     assert not said(limit, book(line("AAPL", "900")), order("Buy", "1")).passed
+
+
+def test_a_turnover_that_cannot_be_valued_passes_nothing() -> None:
+    unknown = book(line("AAPL", "5000"), turnover=None)
+    result = said(TURNOVER, unknown, order())
+    assert not result.passed
+    assert "cannot be valued" in result.description
+    with pytest.raises(Refused) as refused:
+        headroom(TURNOVER, unknown)
+    assert refused.value.code is Code.NOT_COMPUTABLE
+    assert commit(unknown, order()).turnover is None
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,7 @@ def test_what_has_no_limit_has_no_headroom(rule_type: str) -> None:
 def test_headroom_that_is_not_known_is_refused(held: Book, sentence: str) -> None:
     with pytest.raises(Refused) as refused:
         headroom(rule("concentration_limit", {"max_pct": "0.05"}), held)
-    assert (refused.value.code, refused.value.message) == (Code.UNAVAILABLE, sentence)
+    assert (refused.value.code, refused.value.message) == (Code.NOT_COMPUTABLE, sentence)
 
 
 @pytest.mark.parametrize("quantity", ["200", "201"])

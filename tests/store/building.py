@@ -11,8 +11,9 @@ from oms.domain import commands as cmd
 from oms.domain import facts as fact
 from oms.domain.apply import fold
 from oms.domain.commands import SYSTEM, Actor
+from oms.domain.compliance import Verdict, pre_trade_command
 from oms.domain.decide import Opening, decide, opening_events
-from oms.domain.events import Event
+from oms.domain.events import Event, Share
 from oms.domain.identifiers import identifier, uuid7
 from oms.domain.observe import observe
 from oms.domain.order import Order
@@ -35,7 +36,14 @@ def new_id(prefix: str) -> str:
 class Tale:
     """One order and how it came about: `batches` are (order after, events), as a workflow would record them."""
 
-    def __init__(self, *, at: datetime = NOON, instrument: Instrument = APPLE, **request: Any) -> None:
+    def __init__(
+        self,
+        *,
+        at: datetime = NOON,
+        instrument: Instrument = APPLE,
+        shares: Sequence[Share] = (),
+        **request: Any,
+    ) -> None:
         wanted = {
             "portfolio_id": "PORT-001",
             "instrument_id": instrument.instrument_id,
@@ -45,6 +53,7 @@ class Tale:
             "time_in_force": TimeInForce.DAY,
         }
         self.at = at
+        self.actor = EVERYBODY
         opening = Opening(
             order_id=new_id("ORD"),
             request=cmd.CreateOrder(**{**wanted, **request}),
@@ -52,6 +61,7 @@ class Tale:
             default_account_id="ACCT-001",
             actor=EVERYBODY,
             ts_event_ns=self.now_ns,
+            shares=tuple(shares),
         )
         events = opening_events(opening, at)
         self.order: Order = fold(None, events)
@@ -79,8 +89,13 @@ class Tale:
         """Give the commands, a second apart, with every role there is."""
         for command in commands:
             self.at += timedelta(seconds=1)
-            asked = cmd.Instruction(command=command, actor=EVERYBODY, ts_event_ns=self.now_ns)
+            asked = cmd.Instruction(command=command, actor=self.actor, ts_event_ns=self.now_ns)
             self.took(decide(self.order, asked, self.at))
+        return self
+
+    def as_actor(self, key: str) -> "Tale":
+        """Commands from here on come from somebody else, with every role there is."""
+        self.actor = Actor(key=key, roles=EVERYBODY.roles)
         return self
 
     def hear(self, *facts: fact.Fact) -> "Tale":
@@ -88,9 +103,21 @@ class Tale:
         self.at += timedelta(seconds=1)
         return self.took(observe(self.order, facts, self.at, "IBKR"))
 
+    def waiting(self) -> "Tale":
+        """Its pre-trade check is asked for."""
+        return self.do(cmd.RequestPreTradeCompliance())
+
+    def judged(self, verdict: Verdict) -> "Tale":
+        """What the engine said becomes what happened, as the workflow has it."""
+        return self.do(pre_trade_command(verdict))
+
     def placed(self) -> "Tale":
         """Through compliance to the desk and to the venue, whole."""
-        self.do(cmd.RequestPreTradeCompliance(), cmd.PassPreTradeCompliance(), cmd.SendToTrader())
+        return self.waiting().do(cmd.PassPreTradeCompliance()).sent()
+
+    def sent(self) -> "Tale":
+        """From a passed check to the desk and to the venue, whole."""
+        self.do(cmd.SendToTrader())
         return self.do(
             cmd.CreatePlacement(
                 placement_id=new_id("PLC"), venue="IBKR", account="DU1", quantity=self.order.ordered_quantity

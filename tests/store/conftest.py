@@ -57,7 +57,9 @@ def _emptied(url: str) -> str:
     engine = create_engine(url)
     with engine.begin() as connection:
         connection.execute(text(f"TRUNCATE {', '.join(tables.metadata.tables)} RESTART IDENTITY"))
-        connection.execute(text("INSERT INTO stream_head (name, position) VALUES ('journal', 0), ('control', 0)"))
+        connection.execute(
+            text("INSERT INTO stream_head (name, position) VALUES ('journal', 0), ('control', 0)")
+        )
     engine.dispose()
     return url
 

@@ -100,6 +100,55 @@ def test_an_allocation_may_carry_quantity_to_another_portfolio(store: Store) -> 
     assert store.holdings("PORT-001", exclude_order_id=tale.id) == {"INS-AAPL": Decimal(0)}
 
 
+def test_a_short_sale_divided_among_accounts(store: Store) -> None:
+    _traded(Direction.SELL_SHORT, 90, "20.5").allocated("A1", 60).allocated("A2", 30).recorded(store)
+    _traded(Direction.BUY_TO_COVER, 30, 18, at=LATER).allocated("A1", 10).allocated("A2", 20).recorded(store)
+    held = {p.account_id: (p.quantity, p.cost, p.average_price) for p in store.positions("PORT-001")}
+    assert held == {
+        "A1": (-50, Decimal(-1025), Decimal("20.5")),
+        "A2": (-10, Decimal(-205), Decimal("20.5")),
+    }
+    assert store.holdings("PORT-001") == {"INS-AAPL": Decimal(-60)}
+
+
+def test_one_account_may_be_long_and_another_short(store: Store) -> None:
+    _traded(Direction.BUY, 100, 10).allocated("A1", 100).recorded(store)
+    _traded(Direction.SELL_SHORT, 40, 12, at=LATER).allocated("A2", 40).recorded(store)
+    held = {p.account_id: (p.quantity, p.cost, p.average_price) for p in store.positions("PORT-001")}
+    assert held == {"A1": (100, 1000, 10), "A2": (-40, -480, 12)}
+    assert store.holdings("PORT-001") == {"INS-AAPL": Decimal(60)}
+
+
+def test_a_correction_and_a_bust_move_the_position(store: Store) -> None:
+    tale = Tale().placed()
+    first, second = tale.execution(60, 10, "E1.01"), tale.execution(40, 20, "E2.01")
+    tale.hear(first).hear(second).recorded(store)
+    assert (_position(store).quantity, _position(store).cost) == (100, 1400)
+    tale.hear(tale.execution(50, 12, "E1.02")).recorded(store)
+    corrected = _position(store)
+    assert (corrected.quantity, corrected.cost) == (90, 1400)
+    assert corrected.average_price == Decimal("15.555555555556")
+    tale.busted("E2.01").recorded(store)
+    busted = _position(store)
+    assert (busted.quantity, busted.cost, busted.average_price) == (50, 600, 12)
+    tale.busted("E1.02").recorded(store)
+    assert store.positions() == []
+    assert store.holdings("PORT-001").get("INS-AAPL", Decimal(0)) == 0
+
+
+def test_a_bust_after_the_allocation_falls_to_the_default_account(store: Store) -> None:
+    """What was allocated stands until somebody changes it; together the accounts hold what was executed."""
+    tale = Tale().placed()
+    tale.hear(tale.execution(60, 10, "E1.01")).hear(tale.execution(40, 10, "E2.01"))
+    tale.allocated("A1", 80).allocated("A2", 20).recorded(store)
+    held = {p.account_id: p.quantity for p in store.positions("PORT-001")}
+    assert held == {"A1": 80, "A2": 20}
+    tale.busted("E2.01").recorded(store)
+    held = {p.account_id: p.quantity for p in store.positions("PORT-001")}
+    assert held == {"A1": 80, "A2": 20, "ACCT-001": -40}
+    assert store.holdings("PORT-001") == {"INS-AAPL": Decimal(60)}
+
+
 def test_holdings_leave_one_order_out(store: Store) -> None:
     first = _traded(Direction.BUY, 100, 10).recorded(store)
     _traded(Direction.BUY, 7, 10).recorded(store)

@@ -14,7 +14,7 @@ from oms.domain.errors import Refused
 from oms.domain.terms import PlacementStatus
 from oms.store import Store, rebuild, tables
 
-PROJECTED = ("order_exceptions", "allocations", "placements", "fills", "orders")
+PROJECTED = ("order_exceptions", "allocations", "placements", "fills", "reservations", "orders")
 
 
 def _everything(store: Store) -> dict[str, list[tuple[object, ...]]]:
@@ -79,6 +79,65 @@ def test_damage_is_named_and_repaired(store: Store, damage: str, table: str, wha
     report = rebuild(store, write=False)
     assert [(d.order_id, d.table, d.what) for d in report.differences] == [(tale.id, table, what)]
     assert rebuild(store, write=True).written == 1
+    assert _everything(store) == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        ("DELETE FROM reservations", "missing"),
+        ("UPDATE reservations SET quantity = '1.5'", "quantity"),
+        ("UPDATE reservations SET price = '1.5'", "price"),
+    ],
+)
+def test_damaged_reservations_are_named_and_repaired(store: Store, damage: str, what: str) -> None:
+    tale = Tale().placed().filled(40).recorded(store)
+    before = _everything(store)
+    if not store.database.is_sqlite:
+        damage = damage.replace("'1.5'", "1.5")
+    with store.database.write() as connection:
+        connection.execute(text(damage))
+    report = rebuild(store, write=False)
+    assert [(d.order_id, d.table, d.what) for d in report.differences] == [(tale.id, "reservations", what)]
+    assert rebuild(store, write=True).written == 1
+    assert _everything(store) == before
+
+
+def test_what_nobody_holds_any_more_is_freed(store: Store) -> None:
+    """Rows of an order that is over, and of one that was never recorded."""
+    tale = straight_through().recorded(store)
+    with store.database.write() as connection:
+        for order_id in (tale.id, "ORD-nobody"):
+            connection.execute(
+                tables.reservations.insert(),
+                {
+                    "order_id": order_id,
+                    "portfolio_id": "PORT-001",
+                    "instrument_id": "INS-AAPL",
+                    "direction": "Buy",
+                    "quantity": Decimal(1),
+                    "price": None,
+                    "unallocated": Decimal(0),
+                },
+            )
+    report = rebuild(store, write=True)
+    assert {(d.order_id, d.what) for d in report.differences} == {
+        (tale.id, "unexpected"),
+        ("ORD-nobody", "unexpected"),
+    }
+    assert _everything(store)["reservations"] == []
+    assert rebuild(store, write=False).is_clean
+
+
+def test_what_a_check_reserved_is_left_alone_until_the_order_goes_on(store: Store) -> None:
+    tale = Tale().waiting().recorded(store)
+    store.compliance.evaluate_and_reserve(tale.order, tale.at)
+    before = _everything(store)
+    assert len(before["reservations"]) == 1
+    assert rebuild(store, write=True).is_clean
+    with store.database.write() as connection:
+        connection.execute(text("UPDATE orders SET state = 'CREATED'"))
+    rebuild(store, write=True)
     assert _everything(store) == before
 
 

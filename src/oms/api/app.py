@@ -14,6 +14,7 @@ from oms.api.context import APIContext
 from oms.api.envelope import Envelope
 from oms.api.following import Follower
 from oms.api.idempotency import Replays
+from oms.api.linking import add_links
 from oms.api.metrics import Metrics
 from oms.api.order_book import OrderBook
 from oms.api.problems import Problem, problem_of
@@ -130,6 +131,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         document["components"]["schemas"] |= {**problem.pop("$defs"), "Problem": problem}
         _name_headers(document)
+        add_links(document)
         app.openapi_schema = document
     return app.openapi_schema
 

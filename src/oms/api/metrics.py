@@ -1,11 +1,14 @@
 """What Prometheus reads: requests by route and status, and the book as the store has it now."""
 
 from collections import Counter as Tally
+from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from oms.store import Store
+from oms.store.requests import open_requests
 
+_GATES = ("pre_trade", "post_trade")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -36,6 +39,28 @@ class Metrics:
             "oms_gateway_reported_seconds", "When it last reported, Unix time.", of_gateway, registry=registry
         )
 
+        self._broken = Gauge(
+            "oms_invariant_broken", "The business invariant does not hold.", ("name",), registry=registry
+        )
+        self._checked = Gauge(
+            "oms_invariant_checked_seconds",
+            "When it was last looked at, Unix time.",
+            ("name",),
+            registry=registry,
+        )
+        self._requests_open = Gauge(
+            "oms_compliance_requests",
+            "Orders that wait for an external verdict.",
+            ("gate",),
+            registry=registry,
+        )
+        self._oldest_request = Gauge(
+            "oms_compliance_oldest_request_seconds",
+            "How long the oldest of them has waited.",
+            ("gate",),
+            registry=registry,
+        )
+
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request. `route` is the path template, never the path."""
         self._requests.labels(method, route, str(status)).inc()
@@ -54,7 +79,19 @@ class Metrics:
             self._doubts.labels(report.name).set(report.in_doubt)
             self._queue.labels(report.name).set(report.queue)
             self._reported.labels(report.name).set(report.updated_ns / 1e9)
+        self._read_compliance(store)
+        for finding in store.findings.all():
+            self._broken.labels(finding.name.value).set(finding.broken)
+            self._checked.labels(finding.name.value).set(finding.checked_at.timestamp())
         return generate_latest(self._registry)
+
+    def _read_compliance(self, store: Store) -> None:
+        now, waiting = datetime.now(UTC), open_requests(store.database)
+        for gate in _GATES:
+            since = [request.since for request in waiting if request.gate == gate]
+            self._requests_open.labels(gate).set(len(since))
+            age = (now - min(since)).total_seconds() if since else 0.0
+            self._oldest_request.labels(gate).set(max(0.0, age))
 
 
 def _open_exceptions(store: Store) -> Tally[str]:

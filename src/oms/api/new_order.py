@@ -60,7 +60,7 @@ def resolve(store: Store, new: NewOrder, reach: Reach) -> tuple[CreateOrder, Ins
     """The domain's request, the instrument and the default account's id. Blocks.
 
     Raises Refused: INVALID_PORTFOLIO, INVALID_INSTRUMENT, INVALID_ACCOUNT, INVALID_VENUE, INVALID_ORDER_TYPE,
-    VALIDATION_FAILED.
+    BASKET_NOT_FOUND, VALIDATION_FAILED.
     """
     _check_prices(new)
     portfolio = store.reference.portfolio(new.portfolio_id) if reach.has_portfolio(new.portfolio_id) else None
@@ -76,6 +76,10 @@ def resolve(store: Store, new: NewOrder, reach: Reach) -> tuple[CreateOrder, Ins
             Code.INVALID_ACCOUNT,
             f"The default account {portfolio.default_account_id!r} of {portfolio.portfolio_id} is not known.",
             account_id=portfolio.default_account_id,
+        )
+    if new.basket_id is not None and store.baskets.get(new.basket_id) is None:
+        raise Refused(
+            Code.BASKET_NOT_FOUND, f"There is no basket {new.basket_id!r}.", basket_id=new.basket_id
         )
     instrument = _instrument(store, new)
     route = _route(store, new.route, account, reach)
@@ -164,10 +168,15 @@ def broker_account(store: Store, named: str, reach: Reach) -> str:
 
     Raises Refused: INVALID_ACCOUNT for one that is not known or that the key may not touch.
     """
-    account = store.reference.account(named) or _at_the_broker(store, named)
+    account = account_of(store, named)
     if account is None or not reach.has_account(account.account_id):
         raise Refused(Code.INVALID_ACCOUNT, f"There is no account {named!r}.", account=named)
     return account.broker_account
+
+
+def account_of(store: Store, named: str) -> Account | None:
+    """The account with this id, or the one that the broker calls so. Blocks."""
+    return store.reference.account(named) or _at_the_broker(store, named)
 
 
 def _at_the_broker(store: Store, named: str) -> Account | None:

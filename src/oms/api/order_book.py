@@ -1,36 +1,29 @@
 """The order book without HTTP: open an order, instruct it, ask it. Every surface goes through here."""
 
-import asyncio
 import os
 import time
 from datetime import UTC, datetime
 from typing import Any
 
 import anyio
-import structlog
-from temporalio.client import (
-    Client,
-    RPCError,
-    RPCTimeoutOrCancelledError,
-    WithStartWorkflowOperation,
-    WorkflowQueryFailedError,
-    WorkflowQueryRejectedError,
-    WorkflowUpdateFailedError,
-)
+from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import (
     SearchAttributePair,
     TypedSearchAttributes,
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCStatusCode
 
 from oms.api.access import EVERYTHING, Reach
+from oms.api.answering import Gone, away, patient
+from oms.api.halting import check_new, check_order, is_halted
 from oms.api.new_order import NewOrder, resolve
+from oms.api.together import Together
+from oms.domain.apply import fold
 from oms.domain.commands import Actor, Command, Instruction
 from oms.domain.decide import Opening, decide, opening_events
 from oms.domain.errors import Code, Refused
+from oms.domain.halts import Halt
 from oms.domain.identifiers import ORDER, identifier, uuid7, workflow_id
 from oms.domain.order import Order
 from oms.domain.terms import State
@@ -42,23 +35,17 @@ from oms.workflows.contract import (
     ORDER_QUEUE,
     ORDER_WORKFLOW,
     PORTFOLIO_ATTRIBUTE,
-    REFUSED,
     STATE_ATTRIBUTE,
     STATE_QUERY,
+    Carried,
     OrderInput,
     Patience,
     Recorded,
-    Refusal,
 )
 from oms.workflows.telling import static_details, summary
 
 MAX_MESSAGE_BYTES = 128_000
 """An order carries its terms in every event and every hand-over; larger ones would outgrow Temporal's 2 MB payload."""
-_log = structlog.get_logger("oms.order_book")
-
-
-class _Gone(Exception):
-    """No workflow takes the message: the order is over, or there never was one."""
 
 
 class OrderBook:
@@ -76,6 +63,7 @@ class OrderBook:
         self._store = store
         self._answer_within = answer_within_seconds
         self._patience = patience
+        self.together = Together(temporal, store, answer_within_seconds)
 
     async def create(
         self,
@@ -93,14 +81,15 @@ class OrderBook:
         from another request for the same client_order_id.
 
         Raises Refused: INVALID_PORTFOLIO, INVALID_INSTRUMENT, INVALID_ACCOUNT, INVALID_VENUE, INVALID_ORDER_TYPE,
-        VALIDATION_FAILED, NOT_AUTHORIZED, DUPLICATE_ORDER with the `order_id` that holds the client_order_id.
+        BASKET_NOT_FOUND, VALIDATION_FAILED, NOT_AUTHORIZED, HALTED, DUPLICATE_ORDER with the `order_id` that holds
+        the client_order_id.
         """
         minted = order_id or identifier(ORDER, uuid7(time.time_ns() // 1_000_000, os.urandom(10)))
         asked_ns = time.time_ns() if ts_event_ns is None else ts_event_ns
         opening = await anyio.to_thread.run_sync(
             self._opening, new, actor, minted, asked_ns, correlation_id, reach
         )
-        recorded = await self._open(opening)
+        recorded = await self.open(opening)
         if opening.request.client_order_id is not None:
             await anyio.to_thread.run_sync(self._check_it_is_ours, opening)
         return recorded
@@ -118,8 +107,10 @@ class OrderBook:
     ) -> Recorded:
         """Give one command; answers once its events are in the journal. The same `update_id` again is one command.
 
-        Raises Refused: whatever the domain refuses, ORDER_NOT_FOUND, VERSION_CONFLICT, UNAVAILABLE.
+        Raises Refused: whatever the domain refuses, ORDER_NOT_FOUND, VERSION_CONFLICT, HALTED, UNAVAILABLE.
         """
+        if is_halted(command):
+            await anyio.to_thread.run_sync(check_order, self._store, order_id, command, update_id)
         asked = Instruction(
             command=command,
             actor=actor,
@@ -130,23 +121,78 @@ class OrderBook:
         _check_size(len(asked.model_dump_json()))
         handle = self._temporal.get_workflow_handle(workflow_id(order_id))
         try:
-            async with _patient(self._answer_within):
+            async with patient(self._answer_within):
                 recorded: Recorded = await handle.execute_update(
                     command.kind, asked, id=update_id, result_type=Recorded
                 )
-        except _Gone:
-            return await anyio.to_thread.run_sync(self._afterwards, order_id, asked, update_id)
+        except Gone:
+            ended = await anyio.to_thread.run_sync(self._afterwards, order_id, asked, update_id)
+            return await self._reopen(ended, asked, update_id) if isinstance(ended, Order) else ended
         return recorded
 
     async def state(self, order_id: str) -> Order:
         """The order as its workflow knows it, at or ahead of the projection. Raises Refused: ORDER_NOT_FOUND."""
         handle = self._temporal.get_workflow_handle(workflow_id(order_id))
         try:
-            async with _patient(self._answer_within):
+            async with patient(self._answer_within):
                 order: Order = await handle.query(STATE_QUERY, result_type=Order)
-        except _Gone:
+        except Gone:
             return await anyio.to_thread.run_sync(self._recorded_order, order_id)
         return order
+
+    async def open(self, opening: Opening) -> Recorded:
+        """Start the workflow, or find it started, and wait until the order is in the journal. Raises Refused."""
+        operation: WithStartWorkflowOperation[Any, str] = WithStartWorkflowOperation(
+            ORDER_WORKFLOW,
+            OrderInput(opening=opening, patience=self._patience),
+            id=workflow_id(opening.order_id),
+            task_queue=ORDER_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            search_attributes=_attributes(opening),
+            static_summary=summary(opening)[:200],
+            static_details=static_details(opening),
+        )
+        try:
+            async with patient(self._answer_within):
+                recorded: Recorded = await self._temporal.execute_update_with_start_workflow(
+                    OPENED_UPDATE, start_workflow_operation=operation, result_type=Recorded
+                )
+        except Gone:
+            order = await anyio.to_thread.run_sync(self._store.orders.get, opening.order_id)
+            if order is None:
+                opening_events(opening, datetime.now(UTC))
+                raise away("The order was not opened; try again.") from None
+            return _recorded(order)
+        return recorded
+
+    async def left_by(self, order_id: str, update_id: str) -> Order:
+        """The order as the command with this update id left it, whatever came after. Raises Refused: ORDER_NOT_FOUND."""
+        return await anyio.to_thread.run_sync(self._left_by, order_id, update_id)
+
+    async def cancel_all(
+        self,
+        halt: Halt,
+        actor: Actor,
+        *,
+        batch_id: str | None = None,
+        ts_event_ns: int | None = None,
+        correlation_id: str | None = None,
+    ) -> str:
+        """Cancel every placement that works within `halt`. Answers the id of the batch that goes on doing it.
+
+        The same `batch_id` again is the same batch. Raises Refused: UNAVAILABLE.
+        """
+        return await self.together.cancel_all(
+            halt, actor, batch_id=batch_id, ts_event_ns=ts_event_ns, correlation_id=correlation_id
+        )
+
+    def _left_by(self, order_id: str, update_id: str) -> Order:
+        events = self._store.journal.of_order(order_id)
+        last = max((event.seq for event in events if event.command_id == update_id), default=len(events))
+        if not events:
+            raise no_order(order_id)
+        return fold(None, events[:last])
 
     def _opening(
         self,
@@ -169,6 +215,7 @@ class OrderBook:
             correlation_id=correlation_id,
         )
         opening_events(opening, datetime.now(UTC))
+        check_new(self._store, opening)
         _check_size(len(opening.model_dump_json()))
         if request.client_order_id is None:
             return opening
@@ -177,47 +224,43 @@ class OrderBook:
             raise _duplicate(opening, holder)
         return opening.model_copy(update={"order_id": holder})
 
-    async def _open(self, opening: Opening) -> Recorded:
-        """Start the workflow, or find it started, and wait until the order is in the journal."""
-        operation: WithStartWorkflowOperation[Any, str] = WithStartWorkflowOperation(
-            ORDER_WORKFLOW,
-            OrderInput(opening=opening, patience=self._patience),
-            id=workflow_id(opening.order_id),
-            task_queue=ORDER_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            search_attributes=_attributes(opening),
-            static_summary=summary(opening)[:200],
-            static_details=static_details(opening),
-        )
-        try:
-            async with _patient(self._answer_within):
-                recorded: Recorded = await self._temporal.execute_update_with_start_workflow(
-                    OPENED_UPDATE, start_workflow_operation=operation, result_type=Recorded
-                )
-        except _Gone:
-            order = await anyio.to_thread.run_sync(self._store.orders.get, opening.order_id)
-            if order is None:
-                opening_events(opening, datetime.now(UTC))
-                raise _away("The order was not opened; try again.") from None
-            return _recorded(order)
-        return recorded
-
     def _check_it_is_ours(self, opening: Opening) -> None:
         """Many may finish one claim; the order is the one's who opened it. Raises Refused: DUPLICATE_ORDER."""
         first = self._store.journal.of_order(opening.order_id)[0]
         if (first.ts_event_ns, first.actor.key) != (opening.ts_event_ns, opening.actor.key):
             raise _duplicate(opening, opening.order_id)
 
-    def _afterwards(self, order_id: str, asked: Instruction, update_id: str | None) -> Recorded:
-        """What the domain says of a command to an order whose workflow has ended, unless it was done before."""
+    def _afterwards(self, order_id: str, asked: Instruction, update_id: str | None) -> Recorded | Order:
+        """What a command does to an order whose workflow has ended: nothing, or the order that has to go on for it."""
         order = self._recorded_order(order_id)
         events = self._store.journal.of_order(order_id) if update_id is not None else []
         if any(event.command_id == update_id for event in events):
             return _recorded(order)
-        if decide(order, asked, datetime.now(UTC)):
-            raise _away(f"The workflow of {order_id} is away.")
-        return _recorded(order)
+        return order if decide(order, asked, datetime.now(UTC)) else _recorded(order)
+
+    async def _reopen(self, order: Order, asked: Instruction, update_id: str | None) -> Recorded:
+        """Carry an order that has ended on from its projection, with the command. Many at once meet in one run."""
+        operation: WithStartWorkflowOperation[Any, str] = WithStartWorkflowOperation(
+            ORDER_WORKFLOW,
+            OrderInput(carried=Carried(order=order), patience=self._patience),
+            id=workflow_id(order.order_id),
+            task_queue=ORDER_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            static_summary=f"{order.order_id} reopened for {asked.command.kind}",
+        )
+        try:
+            async with patient(self._answer_within):
+                recorded: Recorded = await self._temporal.execute_update_with_start_workflow(
+                    asked.command.kind,
+                    asked,
+                    id=update_id,
+                    start_workflow_operation=operation,
+                    result_type=Recorded,
+                )
+        except Gone:
+            raise away(f"The workflow of {order.order_id} has just ended; try again.") from None
+        return recorded
 
     def _recorded_order(self, order_id: str) -> Order:
         order = self._store.orders.get(order_id)
@@ -229,64 +272,6 @@ class OrderBook:
 def no_order(order_id: str) -> Refused:
     """ORDER_NOT_FOUND, also for an order that the caller may not see."""
     return Refused(Code.ORDER_NOT_FOUND, f"There is no order {order_id!r}.", order_id=order_id)
-
-
-class _patient:  # noqa: N801 - reads as a clause: async with _patient(30)
-    """Turns what Temporal raises into refusals, and too long a wait into UNAVAILABLE."""
-
-    def __init__(self, seconds: float) -> None:
-        self._timeout = asyncio.timeout(seconds)
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: Any
-    ) -> None:
-        try:
-            await self._timeout.__aexit__(kind, error, trace)
-        except TimeoutError as late:
-            raise _away("The order's workflow does not answer.") from late
-        translated = _translated(error)
-        if translated is not None:
-            raise translated from error
-
-
-def _translated(error: BaseException | None) -> Exception | None:
-    match error:
-        case WorkflowUpdateFailedError():
-            return _of_failure(error.cause)
-        case WorkflowAlreadyStartedError():
-            return _Gone()
-        case RPCError(status=RPCStatusCode.NOT_FOUND):
-            return _Gone()
-        case RPCError(status=RPCStatusCode.INVALID_ARGUMENT):
-            return None
-        case (
-            RPCError()
-            | RPCTimeoutOrCancelledError()
-            | WorkflowQueryFailedError()
-            | WorkflowQueryRejectedError()
-        ):
-            _log.warning("Temporal did not answer", error=str(error))
-            return _away("Temporal is away, or no worker answers.")
-        case RuntimeError() if str(error).startswith("Failed client connect"):
-            return _away("Temporal is away.")
-    return None
-
-
-def _of_failure(cause: BaseException | None) -> Exception | None:
-    if not isinstance(cause, ApplicationError):
-        return None
-    if cause.type != REFUSED:
-        _log.warning("an order workflow ended while it was asked", error=str(cause), type=cause.type)
-        return _Gone()
-    refusal = Refusal.model_validate(cause.details[0])
-    return Refused(Code(refusal.code), refusal.message, **refusal.facts)
-
-
-def _away(message: str) -> Refused:
-    return Refused(Code.UNAVAILABLE, message)
 
 
 def _duplicate(opening: Opening, holder: str) -> Refused:

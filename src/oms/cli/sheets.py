@@ -4,18 +4,19 @@ Columns are CreateOrder's own. `symbol` (with `sec_type`, `exchange`, `currency`
 `instrument_id`; `route.venue` and `metadata.note` set one field of an object. Empty cells are absent fields.
 """
 
-import codecs
-import csv
 import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
+from oms.api.lines import UnreadableFile, decoded, header, records
 from oms.cli.book import Item
 
+__all__ = ["FIELDS", "Row", "UnreadableFile", "read_rows"]
 INSTRUMENT = ("symbol", "sec_type", "exchange", "currency")
 """What names an instrument that is not named by its id."""
 FIELDS = (
@@ -39,15 +40,6 @@ FIELDS = (
 OBJECTS = ("route", "metadata")
 REQUIRED = ("portfolio_id", "direction", "ordered_quantity", "order_type", "time_in_force")
 _NUMBERS = frozenset({"ordered_quantity", "limit_price", "stop_price"})
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-
-
-class UnreadableFile(Exception):
-    """Why nothing of a file can be read, in one line."""
 
 
 class BadRow(Exception):
@@ -65,25 +57,11 @@ class Row:
 
 def read_rows(name: str, content: bytes) -> list[Row]:
     """Every row of a file called `name`. Raises UnreadableFile."""
-    text = _decoded(content)
+    text = decoded(content)
     rows = list(_reader(name, text)(text))
     if not rows:
         raise UnreadableFile("no orders in it")
     return rows
-
-
-def _decoded(content: bytes) -> str:
-    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise UnreadableFile(f"line {line} is not {encoding.upper()} text; save the file as UTF-8") from error
-    if "\0" in text:
-        raise UnreadableFile("it holds NUL characters, so it is no text; save the file as UTF-8")
-    if not text.strip():
-        raise UnreadableFile("it is empty")
-    return text
 
 
 def _reader(name: str, text: str) -> Callable[[str], Iterator[Row]]:
@@ -103,46 +81,21 @@ def _reader(name: str, text: str) -> Callable[[str], Iterator[Row]]:
 
 
 def _csv_rows(text: str) -> Iterator[Row]:
-    lines = text.splitlines(keepends=True)
-    reader = csv.reader(iter(lines), delimiter=_delimiter(lines), strict=True)
-    header: list[str] | None = None
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield Row(line, None, _csv_problem(error))
-            continue
-        if lines[line - 1].lstrip().startswith("#") or not any(cell.strip() for cell in cells):
-            continue
-        if header is None:
-            header = _header(cells, line)
+    names: list[str] | None = None
+    for line in records(text):
+        if line.cells is None:
+            yield Row(line.number, None, line.problem)
+        elif names is None:
+            names = _checked(header(line), line.number)
         else:
-            yield _row(line, lambda cells=cells, header=header: _from_cells(header, cells))  # type: ignore[misc]
+            read = partial(_from_cells, names, line.cells)
+            yield _row(line.number, read)
 
 
-def _csv_problem(error: csv.Error) -> str:
-    if "unexpected end of data" in str(error):
-        return "a quotation mark opened here is never closed; the lines after it were not read"
-    return f"not CSV: {error}"
-
-
-def _delimiter(lines: list[str]) -> str:
-    """Comma, or what the header has in its place: spreadsheets of some countries write semicolons or tabs."""
-    header = next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
-    return max(",;\t", key=header.count)
-
-
-def _header(cells: list[str], line: int) -> list[str]:
-    names = [cell.strip().lower() for cell in cells]
+def _checked(names: list[str], line: int) -> list[str]:
     unknown = [name for name in names if not _is_column(name)]
     if unknown:
         raise UnreadableFile(f"line {line}: unknown column {unknown[0]!r}; there are {', '.join(FIELDS)}")
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise UnreadableFile(f"line {line}: column {twice[0]!r} is there twice")
     missing = [name for name in REQUIRED if name not in names]
     if not {"symbol", "instrument_id"} & set(names):
         missing.append("symbol")
@@ -156,11 +109,11 @@ def _is_column(name: str) -> bool:
     return name in FIELDS or (bool(dot and field) and object_name in OBJECTS)
 
 
-def _from_cells(header: list[str], cells: list[str]) -> Item:
-    if len(cells) != len(header):
-        raise BadRow(f"{len(cells)} cells under {len(header)} columns")
+def _from_cells(names: list[str], cells: list[str]) -> Item:
+    if len(cells) != len(names):
+        raise BadRow(f"{len(cells)} cells under {len(names)} columns")
     fields: Item = {}
-    for name, cell in zip(header, (cell.strip() for cell in cells), strict=True):
+    for name, cell in zip(names, cells, strict=True):
         object_name, dot, field = name.partition(".")
         if not cell:
             continue

@@ -76,7 +76,8 @@ def open_order(opening: Opening, now: datetime) -> Order:
 def opening_events(opening: Opening, now: datetime) -> list[ev.Event]:
     """The first event of an order. Raises Refused: NOT_AUTHORIZED, VALIDATION_FAILED."""
     role = may_create(opening.actor)
-    _in_the_future(opening.request.expires_at, now)
+    if not opening.links:  # what grows out of other orders was judged before they were held
+        in_the_future(opening.request.expires_at, now)
     return [
         ev.Event(
             order_id=opening.order_id,
@@ -129,7 +130,7 @@ def _gate(command: cmd.Command) -> Gate:
     return GATES[command.kind]
 
 
-def _in_the_future(expires_at: datetime | None, now: datetime) -> None:
+def in_the_future(expires_at: datetime | None, now: datetime) -> None:
     if expires_at is not None and expires_at <= now:
         raise Refused(
             Code.VALIDATION_FAILED,
@@ -171,7 +172,7 @@ def _check_terms(order: Order, changes: dict[str, Any], now: datetime) -> None:
     except ValidationError as error:
         text = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise Refused(Code.INVALID_ORDER_TYPE, f"{text}.", order_type=order.order_type) from error
-    _in_the_future(changes.get("expires_at"), now)
+    in_the_future(changes.get("expires_at"), now)
 
 
 def _check_version(order: Order, check: ComplianceCheck, version: int | None) -> None:

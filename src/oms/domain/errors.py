@@ -49,6 +49,7 @@ class Code(StrEnum):
     UNAUTHENTICATED = "UNAUTHENTICATED"
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
+    NOT_COMPUTABLE = "NOT_COMPUTABLE"
     RATE_LIMITED = "RATE_LIMITED"
     UNAVAILABLE = "UNAVAILABLE"
     INTERNAL = "INTERNAL"
@@ -98,6 +99,7 @@ MEANING: dict[Code, tuple[int, str]] = {
     ),
     Code.ALREADY_IN_BASKET: (409, "The order belongs to another basket."),
     Code.CIRCULAR_HIERARCHY: (422, "An account group would contain itself."),
+    Code.NOT_COMPUTABLE: (409, "A price, a rate or a net asset value that the answer needs is not known."),
     Code.VALIDATION_FAILED: (422, "A field is missing, unknown, or out of range; the answer names it."),
     Code.MALFORMED: (400, "The request could not be read."),
     Code.UNAUTHENTICATED: (401, "The key is missing, unknown, expired or revoked."),

@@ -1,16 +1,28 @@
 """What orders refer to: instruments, portfolios, accounts, prices."""
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
 from oms.domain.identifiers import Name
-from oms.domain.model import Model
+from oms.domain.model import Model, Open
 from oms.domain.numbers import Amount, Price, Quantity, plain
 from oms.domain.terms import SecType, Venue
 
+
+def _a_day(value: Any) -> Any:
+    """A day as it is written, never a number: pydantic would take 20260619 for seconds since 1970."""
+    if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError("it is a day such as 2026-06-19") from error
+
+
+Day = Annotated[date, BeforeValidator(_a_day)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["USD"])]
 
 
@@ -26,7 +38,7 @@ class InstrumentTerms(Model):
     multiplier: Quantity = Decimal(1)
     tick_size: Quantity = Decimal("0.01")
     lot_size: Quantity = Decimal(1)
-    expiry: date | None = None
+    expiry: Day | None = None
     strike: Price | None = None
     right: Annotated[str, Field(pattern=r"^[CP]$")] | None = None
     issuer: Name | None = None
@@ -59,6 +71,33 @@ class InstrumentTerms(Model):
 
 class Instrument(InstrumentTerms):
     instrument_id: Name
+
+
+class InstrumentQuestion(Open):
+    """An instrument as somebody names it who has no id of it; what is absent may be anything."""
+
+    symbol: Name
+    sec_type: SecType = SecType.STOCK
+    exchange: Name | None = None
+    primary_exchange: Name | None = None
+    currency: Currency | None = None
+    expiry: Day | None = None
+    strike: Price | None = None
+    right: Annotated[str, Field(pattern=r"^[CP]$")] | None = None
+    conid: Annotated[int, Field(gt=0)] | None = None
+    multiplier: Quantity | None = None
+
+    def fits(self, terms: InstrumentTerms) -> bool:
+        """Whether the instrument has everything that is asked for."""
+        return all(getattr(terms, name) == value for name, value in self if value is not None)
+
+
+class InstrumentsFound(Open):
+    """What a venue knows under a question: `count` instruments, the first of them in `found`. `away`: nobody answered."""
+
+    found: tuple[InstrumentTerms, ...] = ()
+    count: int = 0
+    away: str | None = None
 
 
 class Portfolio(Model):

@@ -6,13 +6,13 @@ Quantities are conserved exactly, and every new order is linked to its sources a
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError, model_validator
 
 from oms.domain import commands as cmd
 from oms.domain.commands import Actor, CreateOrder
-from oms.domain.decide import Opening, decide
+from oms.domain.decide import Opening, decide, in_the_future, opening_events
 from oms.domain.errors import Code, Refused
 from oms.domain.events import Link, Share
 from oms.domain.identifiers import Name
@@ -40,7 +40,13 @@ class Split(Model):
     kind: Literal["split"] = "split"
     source_id: Name
     quantities: Annotated[tuple[Quantity, ...], Field(min_length=2, max_length=MAX_PARTS)]
-    order_ids: tuple[Name, ...]
+    order_ids: Annotated[tuple[Name, ...], Field(min_length=2, max_length=MAX_PARTS)]
+
+    @model_validator(mode="after")
+    def _one_id_each(self) -> Self:
+        if len(self.order_ids) != len(self.quantities):
+            raise ValueError(f"{len(self.quantities)} parts need as many ids, not {len(self.order_ids)}")
+        return self
 
 
 class Remainder(Model):
@@ -91,13 +97,28 @@ def last_command(plan: Plan, restructuring_id: str) -> cmd.Command | None:
 
 
 def check(
-    plan: Plan, sources: Sequence[Order], actor: Actor, now: datetime, ts_event_ns: int
+    plan: Plan,
+    sources: Sequence[Order],
+    actor: Actor,
+    now: datetime,
+    ts_event_ns: int,
+    expected_version: int | None = None,
 ) -> tuple[Opening, ...]:
     """The new orders, or the refusal that the first source with an objection would give. Raises Refused."""
-    command = first_command(plan, "RST-not-begun")
+    _named_once(plan)
+    asked = cmd.Instruction(
+        command=first_command(plan, "RST-not-begun"),
+        actor=actor,
+        ts_event_ns=ts_event_ns,
+        expected_version=expected_version,
+    )
     for source in sources:
-        decide(source, cmd.Instruction(command=command, actor=actor, ts_event_ns=ts_event_ns), now)
-    return openings(plan, sources, actor, ts_event_ns)
+        decide(source, asked, now)
+    made = openings(plan, sources, actor, ts_event_ns)
+    for opening in made:
+        in_the_future(opening.request.expires_at, now)
+        opening_events(opening, now)
+    return made
 
 
 def _remainder(plan: Remainder, source: Order, actor: Actor, ts_event_ns: int) -> Opening:
@@ -105,41 +126,83 @@ def _remainder(plan: Remainder, source: Order, actor: Actor, ts_event_ns: int) -
     return _opening(source, plan.order_id, source.unfilled_quantity, link, (), actor, ts_event_ns)
 
 
-_ALIKE = (
-    "instrument_id",
-    "direction",
-    "order_type",
-    "limit_price",
-    "stop_price",
-    "time_in_force",
-    "expires_at",
-    "route",
-    "automation",
-)
+def _named_once(plan: Plan) -> None:
+    ids = sources_of(plan)
+    twice = sorted({order_id for order_id in ids if ids.count(order_id) > 1})
+    if twice:
+        raise Refused(
+            Code.MERGE_MISMATCH, f"{', '.join(twice)} is named twice.", field="order_ids", order_ids=twice
+        )
+
+
+def _alike(order: Order) -> dict[str, str]:
+    """What orders must have in common to become one, in words."""
+    request, route = order.request, order.route
+    account = f"{route.venue} {route.account}" if route else None
+    how = f" {route.strategy} {dict(sorted(route.params.items()))}" if route and route.strategy else ""
+    values: dict[str, Any] = {
+        "instrument_id": order.instrument_id,
+        "direction": order.direction,
+        "order_type": order.order_type,
+        "limit_price": order.limit_price and plain(order.limit_price),
+        "stop_price": order.stop_price and plain(order.stop_price),
+        "time_in_force": order.time_in_force,
+        "expires_at": order.expires_at and order.expires_at.isoformat(),
+        "route": account and f"{account}{how}",
+        "automation": request.automation,
+        "compliance": request.compliance,
+    }
+    return {field: "none" if value is None else str(value) for field, value in values.items()}
 
 
 def _merged(plan: Merge, sources: Sequence[Order], actor: Actor, ts_event_ns: int) -> Opening:
-    if len(set(plan.source_ids)) != len(plan.source_ids):
-        raise Refused(Code.MERGE_MISMATCH, "An order is named twice.", order_ids=list(plan.source_ids))
+    _named_once(plan)
     first = sources[0]
     for source in sources[1:]:
-        for field in _ALIKE:
-            ours, theirs = getattr(first, field), getattr(source, field)
-            if ours != theirs:
-                _mismatch(first, source, field, ours, theirs)
-    portfolios = {source.portfolio_id for source in sources}
-    if len(portfolios) > 1 and plan.allocation is None:
-        _mismatch(
-            first,
-            next(s for s in sources if s.portfolio_id != first.portfolio_id),
-            "portfolio_id",
-            first.portfolio_id,
-            " and ".join(sorted(portfolios - {first.portfolio_id})),
-        )
+        theirs = _alike(source)
+        if plan.allocation is None:
+            _same_books(first, source)
+        for field, ours in _alike(first).items():
+            if ours != theirs[field]:
+                raise _mismatch(first, source, field, ours, theirs[field])
     links = tuple(Link(kind=LinkKind.MERGED, order_id=s.order_id, source=True) for s in sources)
     shares = tuple(share for source in sources for share in _shares(source)) if plan.allocation else ()
     quantity = total(source.ordered_quantity for source in sources)
-    return _opening(first, plan.order_id, quantity, links, shares, actor, ts_event_ns)
+    opening = _opening(first, plan.order_id, quantity, links, shares, actor, ts_event_ns)
+    agreed = opening.request.model_copy(update=_agreed(sources))
+    return opening.model_copy(update={"request": agreed})
+
+
+def _same_books(first: Order, other: Order) -> None:
+    """Without an allocation that keeps the shares, all must be for the same portfolio and account."""
+    for field in ("portfolio_id", "default_account_id"):
+        ours, theirs = str(getattr(first, field)), str(getattr(other, field))
+        if ours != theirs:
+            raise _mismatch(first, other, field, ours, theirs)
+    shared = next((order for order in (first, other) if order.shares), None)
+    if shared is not None:
+        raise Refused(
+            Code.MERGE_MISMATCH,
+            f"{shared.order_id} was merged for several portfolios; merge it with allocation by_source.",
+            field="allocation",
+            order_ids=[shared.order_id],
+            shares=[share.portfolio_id for share in shared.shares],
+        )
+
+
+def _agreed(sources: Sequence[Order]) -> dict[str, Any]:
+    """The booking fields of a merged order: what all of its sources say."""
+    first, *others = sources
+    metadata = {
+        name: value
+        for name, value in first.metadata.items()
+        if all(name in other.metadata and other.metadata[name] == value for other in others)
+    }
+    fields = {
+        name: getattr(first, name) if all(getattr(o, name) == getattr(first, name) for o in others) else None
+        for name in ("counterparty_id", "basket_id")
+    }
+    return {**fields, "metadata": metadata}
 
 
 def _shares(source: Order) -> tuple[Share, ...]:
@@ -154,13 +217,13 @@ def _shares(source: Order) -> tuple[Share, ...]:
     )
 
 
-def _mismatch(first: Order, other: Order, field: str, ours: object, theirs: object) -> None:
-    raise Refused(
+def _mismatch(first: Order, other: Order, field: str, ours: str, theirs: str) -> Refused:
+    return Refused(
         Code.MERGE_MISMATCH,
         f"{first.order_id} and {other.order_id} differ in {field}: {ours} and {theirs}.",
         field=field,
         order_ids=[first.order_id, other.order_id],
-        values=[str(ours), str(theirs)],
+        values=[ours, theirs],
     )
 
 
@@ -196,7 +259,7 @@ def _opening(
     actor: Actor,
     ts_event_ns: int,
 ) -> Opening:
-    """A new order with the terms that `like` has now."""
+    """A new order with the terms that `like` has now. Raises Refused: VALIDATION_FAILED."""
     changed = {
         "ordered_quantity": quantity,
         "limit_price": like.limit_price,
@@ -208,7 +271,12 @@ def _opening(
         "basket_id": like.basket_id,
         "client_order_id": None,
     }
-    request = CreateOrder.model_validate({**like.request.model_dump(), **changed})
+    try:
+        request = CreateOrder.model_validate({**like.request.model_dump(), **changed})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise Refused(Code.VALIDATION_FAILED, f"{field}: {first['msg']}.", field=field) from error
     return Opening(
         order_id=order_id,
         request=request,

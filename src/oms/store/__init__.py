@@ -1,5 +1,6 @@
 """The order book's memory: the journal, its projections and everything else that outlives a process."""
 
+from oms.store.compliance import WhatIf
 from oms.store.errors import BadCursor, JournalAhead, JournalConflict, JournalGap, StoreError, Taken
 from oms.store.gateways import GatewayReport
 from oms.store.idempotency import IdempotencyRecord
@@ -11,6 +12,7 @@ from oms.store.orders import Fill, ListedException, OrderFilter
 from oms.store.page import Page
 from oms.store.positions import Position
 from oms.store.rebuild import RebuildReport, rebuild
+from oms.store.rules import RuleVersion
 from oms.store.store import Store
 
 __all__ = [
@@ -33,9 +35,11 @@ __all__ = [
     "ParkedRow",
     "Position",
     "RebuildReport",
+    "RuleVersion",
     "Store",
     "StoreError",
     "StreamedEvent",
     "Taken",
+    "WhatIf",
     "rebuild",
 ]

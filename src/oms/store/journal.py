@@ -7,10 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, func, select, update
 
+from oms.domain.announcing import announcements
 from oms.domain.events import Event
 from oms.domain.order import Order
 from oms.domain.terms import Direction, State
 from oms.store import tables
+from oms.store.control import ControlJournal
 from oms.store.database import Database
 from oms.store.errors import JournalAhead, JournalConflict, JournalGap
 from oms.store.projection import touched
@@ -38,6 +40,7 @@ class Journal:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._projection = ProjectionWriter(database)
+        self._control = ControlJournal(database)
         journal, head = tables.journal, tables.stream_head
         self._last_seq = select(func.max(journal.c.seq)).where(journal.c.order_id == bindparam("order_id"))
         self._recorded = (
@@ -207,6 +210,7 @@ class Journal:
         for position, row in enumerate(rows, start=head - len(rows) + 1):
             row["position"] = position
         connection.execute(self._insert, rows)
+        self._control.append(connection, announcements(order, events))
         return head
 
 

@@ -20,6 +20,7 @@ from oms.store.errors import BadCursor
 
 Item = TypeVar("Item")
 _CHECK_BYTES = 6
+_NOT_OURS = "The cursor is not one of this list's."
 
 
 @dataclass(frozen=True)
@@ -32,23 +33,37 @@ class Page(Generic[Item]):
 
 def write_cursor(at: datetime, key: str) -> str:
     """The cursor of the page after the row (at, key)."""
-    body = json.dumps([at.astimezone(UTC).isoformat(), key]).encode()
-    return base64.urlsafe_b64encode(_check(body) + body).rstrip(b"=").decode()
+    return sealed(json.dumps([at.astimezone(UTC).isoformat(), key]).encode())
 
 
 def read_cursor(cursor: str) -> tuple[datetime, str]:
     """The row a cursor names. Raises BadCursor for anything that `write_cursor` did not answer."""
     try:
+        written, key = json.loads(unsealed(cursor))
+        at = datetime.fromisoformat(written)
+    except (ValueError, TypeError) as error:
+        raise BadCursor(_NOT_OURS) from error
+    if at.tzinfo is None or not isinstance(key, str):
+        raise BadCursor(_NOT_OURS)
+    return at, key
+
+
+def sealed(body: bytes) -> str:
+    """`body` as a cursor."""
+    return base64.urlsafe_b64encode(_check(body) + body).rstrip(b"=").decode()
+
+
+def unsealed(cursor: str) -> bytes:
+    """The body of a cursor. Raises BadCursor for anything that `sealed` did not answer."""
+    try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
-        raise BadCursor("The cursor is not one of this list's.") from error
+        raise BadCursor(_NOT_OURS) from error
     check, body = raw[:_CHECK_BYTES], raw[_CHECK_BYTES:]
-    if check != _check(body):
-        raise BadCursor("The cursor is not one of this list's.")
-    at, key = json.loads(body)
-    if write_cursor(datetime.fromisoformat(at), key) != cursor:
-        raise BadCursor("The cursor is not one of this list's.")
-    return datetime.fromisoformat(at), key
+    # Written again, because base64 spells some bytes in more than one way.
+    if check != _check(body) or sealed(body) != cursor:
+        raise BadCursor(_NOT_OURS)
+    return body
 
 
 def after_cursor(at: ColumnElement[Any], key: ColumnElement[Any], cursor: str) -> ColumnElement[bool]:

@@ -7,6 +7,8 @@ from typing import Any
 from oms.domain.events import Event
 from oms.domain.executions import revision
 from oms.domain.order import Order
+from oms.domain.reserving import Held, reserved
+from oms.domain.terms import State
 from oms.store.columns import storable
 
 Values = dict[str, Any]
@@ -15,13 +17,14 @@ Values = dict[str, Any]
 @dataclass(frozen=True)
 class Projection:
     """The rows to write for an order. `busted` are executions that no longer stand, `has_exceptions` whether
-    the order's exception rows are to be written again."""
+    the order's exception rows are to be written again. `reservations`: None where they are the check's to write."""
 
     order: Values
     fills: list[Values]
     placements: list[Values]
     allocations: list[Values]
     exceptions: list[Values]
+    reservations: list[Values] | None
     busted: list[Values] = field(default_factory=list)
     has_exceptions: bool = True
 
@@ -34,6 +37,7 @@ def whole(order: Order) -> Projection:
         placements=_placement_rows(order),
         allocations=_allocation_rows(order),
         exceptions=_exception_rows(order),
+        reservations=_reservation_rows(order),
     )
 
 
@@ -53,6 +57,7 @@ def touched(order: Order, events: Sequence[Event]) -> Projection:
         placements=_placement_rows(order, placed) if placed else [],
         allocations=_allocation_rows(order) if allocated else [],
         exceptions=_exception_rows(order),
+        reservations=_reservation_rows(order),
         busted=[
             {"gone_order_id": order.order_id, "gone_execution": storable(base)}
             for base in sorted(bases - order.ledger.executions.keys())
@@ -79,6 +84,25 @@ def order_row(order: Order) -> Values:
         "updated_at": order.updated_at,
         "body": order.model_dump_json(),
     }
+
+
+def reservation_row(order_id: str, held: Held) -> Values:
+    return {
+        "order_id": order_id,
+        "portfolio_id": held.portfolio_id,
+        "instrument_id": held.instrument_id,
+        "direction": held.direction.value,
+        "quantity": held.quantity,
+        "price": held.price,
+        "unallocated": held.unallocated,
+    }
+
+
+def _reservation_rows(order: Order) -> list[Values] | None:
+    """While a check runs its answer reserves, before the journal has it: the row is left as it is."""
+    if order.state is State.PENDING_PRE_TRADE_COMPLIANCE:
+        return None
+    return [reservation_row(order.order_id, held) for held in reserved(order)]
 
 
 def _fill_rows(order: Order, bases: Iterable[str]) -> list[Values]:

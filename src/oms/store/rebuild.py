@@ -20,7 +20,14 @@ from oms.store.writing import ProjectionWriter
 MAX_DIFFERENCES = 1000
 """So many differences are kept in a report; all are counted."""
 _CHUNK = 200
-_PROJECTED = (tables.orders, tables.fills, tables.placements, tables.allocations, tables.order_exceptions)
+_PROJECTED = (
+    tables.orders,
+    tables.fills,
+    tables.placements,
+    tables.allocations,
+    tables.order_exceptions,
+    tables.reservations,
+)
 _Rows = Mapping[Table, Sequence[Values]]
 _NOTHING: _Rows = dict.fromkeys(_PROJECTED, ())
 
@@ -63,11 +70,11 @@ def rebuild(store: Store, *, write: bool) -> RebuildReport:
     report = RebuildReport()
     for order_ids in _chunks(database):
         with database.snapshot() as connection:
-            journals = _journals(connection, order_ids)
-            stored = _stored(connection, order_ids)
+            journals = journals_of(connection, order_ids)
+            stored = stored_rows(connection, order_ids)
         for order_id in order_ids:
             events = journals[order_id]
-            differences = _differences(order_id, events, stored[order_id])
+            differences = differences_of(order_id, events, stored[order_id])
             report.orders += 1
             report.events += len(events)
             report.differing += bool(differences)
@@ -85,7 +92,7 @@ def _replace(database: Database, writer: ProjectionWriter, order_id: str, events
             writer.order(connection, whole(fold(None, events)))
         else:
             writer.lock(connection, order_id)
-        if recorded := _journals(connection, [order_id])[order_id]:
+        if recorded := journals_of(connection, [order_id])[order_id]:
             writer.replace(connection, whole(fold(None, recorded)))
         else:
             writer.forget(connection, order_id)
@@ -93,14 +100,15 @@ def _replace(database: Database, writer: ProjectionWriter, order_id: str, events
 
 def _chunks(database: Database) -> Iterator[list[str]]:
     """The ids of all orders that are recorded or projected, in chunks."""
-    journal, orders = tables.journal.c, tables.orders.c
+    journal, orders, reservations = tables.journal.c, tables.orders.c, tables.reservations.c
     last = ""
     while True:
         recorded = select(journal.order_id).where(journal.seq == 1, journal.order_id > last)
         projected = select(orders.order_id).where(orders.order_id > last)
+        reserved = select(reservations.order_id).where(reservations.order_id > last).distinct()
         ids = [
             select(query.order_by(query.selected_columns.order_id).limit(_CHUNK).subquery())
-            for query in (recorded, projected)
+            for query in (recorded, projected, reserved)
         ]
         with database.read() as connection:
             chunk = list(connection.scalars(union(*ids).order_by("order_id").limit(_CHUNK)))
@@ -110,7 +118,7 @@ def _chunks(database: Database) -> Iterator[list[str]]:
         yield chunk
 
 
-def _journals(connection: Connection, order_ids: Sequence[str]) -> dict[str, list[Event]]:
+def journals_of(connection: Connection, order_ids: Sequence[str]) -> dict[str, list[Event]]:
     journal = tables.journal.c
     query = select(journal.order_id, journal.body).where(journal.order_id.in_(order_ids))
     events: dict[str, list[Event]] = defaultdict(list)
@@ -119,7 +127,7 @@ def _journals(connection: Connection, order_ids: Sequence[str]) -> dict[str, lis
     return events
 
 
-def _stored(connection: Connection, order_ids: Sequence[str]) -> dict[str, dict[Table, list[Values]]]:
+def stored_rows(connection: Connection, order_ids: Sequence[str]) -> dict[str, dict[Table, list[Values]]]:
     rows: dict[str, dict[Table, list[Values]]] = defaultdict(lambda: {table: [] for table in _PROJECTED})
     for table in _PROJECTED:
         for row in connection.execute(select(table).where(table.c.order_id.in_(order_ids))).mappings():
@@ -127,19 +135,21 @@ def _stored(connection: Connection, order_ids: Sequence[str]) -> dict[str, dict[
     return rows
 
 
-def _expected(order: Order) -> _Rows:
+def _expected(order: Order, stored: _Rows) -> _Rows:
     projection = whole(order)
+    reservations = projection.reservations
     return {
         tables.orders: [projection.order],
         tables.fills: projection.fills,
         tables.placements: projection.placements,
         tables.allocations: projection.allocations,
         tables.order_exceptions: projection.exceptions,
+        tables.reservations: stored[tables.reservations] if reservations is None else reservations,
     }
 
 
-def _differences(order_id: str, events: Sequence[Event], stored: _Rows) -> list[Difference]:
-    expected = _expected(fold(None, events)) if events else _NOTHING
+def differences_of(order_id: str, events: Sequence[Event], stored: _Rows) -> list[Difference]:
+    expected = _expected(fold(None, events), stored) if events else _NOTHING
     differences: list[Difference] = []
     for table in _PROJECTED:
         wanted, found = _by_key(table, expected[table]), _by_key(table, stored[table])

@@ -10,7 +10,14 @@ from sqlalchemy import ColumnElement, Table, select, update
 from sqlalchemy.exc import IntegrityError
 
 from oms.domain.numbers import plain
-from oms.domain.reference import Account, Instrument, InstrumentTerms, Portfolio, QuotedPrice
+from oms.domain.reference import (
+    Account,
+    Instrument,
+    InstrumentQuestion,
+    InstrumentTerms,
+    Portfolio,
+    QuotedPrice,
+)
 from oms.domain.terms import SecType
 from oms.store import tables
 from oms.store.database import Database
@@ -96,6 +103,17 @@ class Reference:
             query = select(columns.instrument_id, columns.body).where(*conditions).limit(2)
             found = connection.execute(query).all()
         return _instrument(found[0].instrument_id, found[0].body) if len(found) == 1 else None
+
+    def fitting(self, question: InstrumentQuestion) -> Instrument | None:
+        """The one known instrument that fits the question in everything; None where none does, or more than one."""
+        columns = tables.instruments.c
+        query = select(columns.instrument_id, columns.body).where(
+            columns.symbol == question.symbol, columns.sec_type == question.sec_type.value
+        )
+        with self._database.read() as connection:
+            known = [_instrument(row.instrument_id, row.body) for row in connection.execute(query)]
+        found = [instrument for instrument in known if question.fits(instrument)]
+        return found[0] if len(found) == 1 else None
 
     def instruments(
         self, limit: int = 100, offset: int = 0, cursor: str | None = None, symbol: str | None = None

@@ -1,10 +1,12 @@
 """Writing an order's projection inside somebody else's transaction."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import BindParameter, Connection, bindparam, delete, select
 
 from oms.store import tables
 from oms.store.database import Database
-from oms.store.projection import Projection
+from oms.store.projection import Projection, Values
 
 
 class ProjectionWriter:
@@ -16,6 +18,7 @@ class ProjectionWriter:
         self._placement = database.upsert(tables.placements)
         self._allocation = database.upsert(tables.allocations)
         self._exception = database.upsert(tables.order_exceptions)
+        self._reservation = database.upsert(tables.reservations)
         fills = tables.fills.c
         gone: BindParameter[str] = bindparam("gone_order_id")
         self._bust = delete(tables.fills).where(
@@ -24,6 +27,7 @@ class ProjectionWriter:
         self._no_exceptions = delete(tables.order_exceptions).where(
             tables.order_exceptions.c.order_id == gone
         )
+        self._free = delete(tables.reservations).where(tables.reservations.c.order_id == gone)
         self._lock = (
             select(tables.orders.c.order_id).where(tables.orders.c.order_id == gone).with_for_update()
         )
@@ -47,10 +51,22 @@ class ProjectionWriter:
             connection.execute(self._no_exceptions, {"gone_order_id": projection.order["order_id"]})
             if projection.exceptions:
                 connection.execute(self._exception, projection.exceptions)
+        if projection.reservations is not None:
+            self.reserve(connection, projection.order["order_id"], projection.reservations)
+
+    def reserve(self, connection: Connection, order_id: str, reservations: Sequence[Values]) -> None:
+        """Write what the order holds; one that holds anything does so in the same portfolios as before."""
+        if reservations:
+            connection.execute(self._reservation, reservations)
+        else:
+            connection.execute(self._free, {"gone_order_id": order_id})
 
     def replace(self, connection: Connection, projection: Projection) -> None:
         """Put `projection` in the place of every row the order has."""
-        self.forget(connection, projection.order["order_id"])
+        order_id = projection.order["order_id"]
+        connection.execute(self._forget, {"gone_order_id": order_id})
+        if projection.reservations is not None:
+            connection.execute(self._free, {"gone_order_id": order_id})
         self.order(connection, projection)
         self.parts(connection, projection)
 
@@ -61,3 +77,4 @@ class ProjectionWriter:
     def forget(self, connection: Connection, order_id: str) -> None:
         """Remove every row the order has."""
         connection.execute(self._forget, {"gone_order_id": order_id})
+        connection.execute(self._free, {"gone_order_id": order_id})

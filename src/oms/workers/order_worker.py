@@ -1,4 +1,8 @@
-"""The worker that runs orders: workflows outside the sandbox (ADR 0013), store and custodian activities in threads."""
+"""The workers that run orders and what is done to many of them: workflows outside the sandbox (ADR 0013).
+
+Two workers, because the desk's activities wait for orders, and an order answers only when an activity has written to
+the journal: on one queue the waiting ones could take every slot that the writing ones need.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -6,22 +10,43 @@ from datetime import timedelta
 import httpx
 import structlog
 from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
 from oms.activities.book import BookActivities
 from oms.activities.calendar import CalendarActivities
 from oms.activities.compliance import ComplianceActivities
 from oms.activities.custody import CustodyActivities
+from oms.activities.desk import DeskActivities
+from oms.activities.invariants import InvariantActivities
+from oms.activities.monitoring import MonitoringActivities
+from oms.activities.tracing import RunningOrders
+from oms.api.order_book import OrderBook
+from oms.domain.model import Open
 from oms.store import Store
 from oms.workers.collecting import calm_the_collector
 from oms.workers.settings import Settings
 from oms.workers.stopping import forever
 from oms.workers.temporal import connect, usable_store
-from oms.workflows.contract import ORDER_QUEUE
+from oms.workflows.batch import BatchWorkflow
+from oms.workflows.contract import DESK_QUEUE, ORDER_QUEUE, STATE_QUERY
+from oms.workflows.invariants import InvariantsWorkflow
+from oms.workflows.monitor import MonitorWorkflow
 from oms.workflows.order import OrderWorkflow
+from oms.workflows.restructuring import RestructuringWorkflow
+from oms.workflows.watching import (
+    INVARIANTS,
+    INVARIANTS_ID,
+    LIMIT_MONITOR,
+    MONITOR_ID,
+    InvariantsInput,
+    MonitorInput,
+)
 
 LOG = structlog.get_logger()
 GRACE = timedelta(seconds=4)
+ERRANDS_AT_ONCE = 64
+"""An errand only waits, on the event loop; it takes no thread but to look into the store."""
 
 
 def build_order_worker(
@@ -58,12 +83,56 @@ def build_order_worker(
     )
 
 
+def build_desk_worker(client: Client, store: Store, settings: Settings, *, queue: str = DESK_QUEUE) -> Worker:
+    """A worker on the desk's queue: merges, splits, remainders and batches, and the watchers of the book."""
+    desk = DeskActivities(OrderBook(client, store))
+    monitoring = MonitoringActivities(store)
+    invariants = InvariantActivities(store, RunningOrders(client, state_query=STATE_QUERY))
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=[RestructuringWorkflow, BatchWorkflow, MonitorWorkflow, InvariantsWorkflow],
+        activities=[
+            desk.instruct_order,
+            desk.read_order,
+            desk.open_order,
+            monitoring.watch_limits,
+            invariants.check_invariants,
+        ],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        max_cached_workflows=settings.max_cached_workflows,
+        max_concurrent_activities=ERRANDS_AT_ONCE,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=1, maximum=4, initial=2),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(minimum=1, maximum=4, initial=2),
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=settings.sticky_seconds),
+        graceful_shutdown_timeout=GRACE,
+    )
+
+
+async def start_watchers(client: Client, *, queue: str = DESK_QUEUE) -> None:
+    """Have the limit monitor and the invariants run: one of each for the whole order book, whoever starts them."""
+    watchers: tuple[tuple[str, str, Open], ...] = (
+        (LIMIT_MONITOR, MONITOR_ID, MonitorInput()),
+        (INVARIANTS, INVARIANTS_ID, InvariantsInput()),
+    )
+    for name, workflow_id, given in watchers:
+        await client.start_workflow(
+            name,
+            given,
+            id=workflow_id,
+            task_queue=queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        )
+
+
 async def worker_process(settings: Settings) -> None:
     """`oms worker`."""
     store = usable_store(settings)
     client = await connect(settings)
     calm_the_collector()
-    async with build_order_worker(client, store, settings):
+    async with build_order_worker(client, store, settings), build_desk_worker(client, store, settings):
+        await start_watchers(client)
         LOG.info("worker.running")
         await forever()
     store.close()

@@ -151,14 +151,15 @@ async def _serve_orders(
     """Run the order worker and the API in this process; gives the client and the API's port."""
     # Here and not above: the children start while this process reads its largest modules.
     from oms.workers.api import api_application
-    from oms.workers.order_worker import build_order_worker
+    from oms.workers.order_worker import build_desk_worker, build_order_worker, start_watchers
 
     try:
         client = await connect(settings, START_PATIENCE)
     except Unreachable as error:
         raise CannotStart(f"{error}; see the logs folder") from error
-    worker = build_order_worker(client, store, settings)
-    await stack.enter_async_context(_running(worker))
+    for build in (build_order_worker, build_desk_worker):
+        await stack.enter_async_context(_running(build(client, store, settings)))
+    await start_watchers(client)
     application = api_application(settings, store, client)
     return client, await stack.enter_async_context(serving(application, settings.host, settings.port))
 

@@ -5,12 +5,15 @@ from typing import Final
 
 from temporalio.common import SearchAttributeKey
 
+from oms.domain.commands import Actor
 from oms.domain.decide import Opening
 from oms.domain.duties import ASK_AGAIN
-from oms.domain.errors import Refused
+from oms.domain.errands import Refusal as Refusal
+from oms.domain.errands import Reply, Step
 from oms.domain.facts import Fact
 from oms.domain.model import Open
 from oms.domain.order import Order
+from oms.domain.restructuring import Plan
 from oms.domain.terms import State
 
 ORDER_WORKFLOW: Final = "Order"
@@ -19,6 +22,11 @@ OPENED_UPDATE: Final = "opened"
 STATE_QUERY: Final = "state"
 VENUE_FACTS_SIGNAL: Final = "venue_facts"
 CUSTODIAN_FACTS_SIGNAL: Final = "custodian_facts"
+RESTRUCTURING_WORKFLOW: Final = "Restructuring"
+BATCH_WORKFLOW: Final = "Batch"
+DESK_QUEUE: Final = "oms-desk"
+"""Where the order book acts on many orders at once: apart from the orders, whose slots it waits for."""
+DONE_UPDATE: Final = "done"
 REFUSED: Final = "Refused"
 """The ApplicationError type of a refusal; its one detail is a `Refusal`."""
 
@@ -46,18 +54,6 @@ class Recorded(Open):
     version: int
     state: State
     settled: bool = True
-
-
-class Refusal(Open):
-    """A refusal on its way through Temporal."""
-
-    code: str
-    message: str
-    facts: dict[str, object] = {}
-
-    @classmethod
-    def of(cls, refused: Refused) -> "Refusal":
-        return cls(code=refused.code, message=refused.message, facts=refused.facts)
 
 
 class Carried(Open):
@@ -88,6 +84,51 @@ class OrderInput(Open):
     carried: Carried | None = None
     events_per_run: int | None = None
     patience: Patience = Patience()
+
+
+class RestructuringInput(Open):
+    """A merge, a split or a remainder, by whom. `expected_version` is that of a single source."""
+
+    restructuring_id: str
+    plan: Plan
+    actor: Actor
+    ts_event_ns: int
+    correlation_id: str | None = None
+    expected_version: int | None = None
+
+
+class Restructured(Open):
+    """The new orders; they are in the journal, and their sources know them."""
+
+    order_ids: tuple[str, ...]
+
+
+class BatchInput(Open):
+    """One command each for many orders. `patience`: how long somebody who asks is kept waiting for all of them."""
+
+    batch_id: str
+    steps: tuple[Step, ...]
+    actor: Actor
+    ts_event_ns: int
+    correlation_id: str | None = None
+    patience: timedelta = timedelta(seconds=25)
+
+
+class Replies(Open):
+    """The orders of a batch and what each has said, in the order of its steps; None where it has not answered yet."""
+
+    order_ids: tuple[str, ...]
+    replies: tuple[Reply | None, ...]
+
+
+def restructuring_workflow_id(restructuring_id: str) -> str:
+    """The Temporal workflow id of a merge, a split or a remainder."""
+    return f"restructuring/{restructuring_id}"
+
+
+def batch_workflow_id(batch_id: str) -> str:
+    """The Temporal workflow id of a batch."""
+    return f"batch/{batch_id}"
 
 
 def gateway_queue(venue: str, account: str) -> str:

@@ -13,7 +13,10 @@ from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
 
 from oms.domain.compliance import Verdict
+from oms.domain.decide import Opening
+from oms.domain.errands import Errand, Reply
 from oms.domain.facts import SettlementReported
+from oms.domain.findings import Look, Looked, Round, Rounded
 from oms.domain.instructions import SettlementInstruction
 from oms.domain.order import JournalBatch, Order, Recording
 from oms.domain.settlement import CustodianAnswer, SettlementDate
@@ -76,6 +79,8 @@ class Port(Generic[A, R]):
     priority: int = 3
     patience: timedelta | None = None
     """After so long the call has failed, is shown as trouble on the order, and is made again after a rest."""
+    heartbeat: timedelta | None = None
+    """A worker that is silent for so long is taken for dead, and the call is made again."""
 
     async def __call__(self, argument: A, *, summary: str, queue: str | None = None) -> R:
         result: R = await workflow.execute_activity(
@@ -85,6 +90,7 @@ class Port(Generic[A, R]):
             task_queue=queue,
             start_to_close_timeout=self.start_to_close,
             schedule_to_close_timeout=self.patience,
+            heartbeat_timeout=self.heartbeat,
             retry_policy=self.retry,
             summary=summary,
             priority=Priority(priority_key=self.priority),
@@ -122,9 +128,41 @@ ASK_CUSTODIAN: Port[SettlementInstruction, SettlementReported] = Port(
     "ask_custodian", SettlementReported, _CUSTODIAN_CALL, CUSTODIAN_RETRY
 )
 
+_DESK_CALL, _DESK_SILENCE = timedelta(seconds=60), timedelta(seconds=5)
+INSTRUCT_ORDER: Port[Errand, Reply] = Port(
+    "instruct_order", Reply, _DESK_CALL, UNTIL_IT_WORKS, heartbeat=_DESK_SILENCE
+)
+"""A command to an order's own workflow. A refusal is an answer; only silence is tried again."""
+READ_ORDER: Port[Errand, Order] = Port(
+    "read_order", Order, _DESK_CALL, UNTIL_IT_WORKS, heartbeat=_DESK_SILENCE
+)
+OPEN_ORDER: Port[Opening, Reply] = Port(
+    "open_order", Reply, _DESK_CALL, UNTIL_IT_WORKS, heartbeat=_DESK_SILENCE
+)
+
+WATCH_LIMITS: Port[Look, Looked] = Port(
+    "watch_limits", Looked, timedelta(seconds=20), UNTIL_IT_WORKS, patience=timedelta(minutes=1)
+)
+CHECK_INVARIANTS: Port[Round, Rounded] = Port(
+    "check_invariants", Rounded, timedelta(minutes=2), UNTIL_IT_WORKS, patience=timedelta(minutes=5)
+)
+
 LOCAL_PORTS: Mapping[str, LocalPort[Any, Any]] = {
     port.name: port for port in (RECORD, EVALUATE_PRE_TRADE, EVALUATE_POST_TRADE, SETTLEMENT_DATE)
 }
 PORTS: Mapping[str, Port[Any, Any]] = {
-    port.name: port for port in (RECORD_COMMANDS, PLACE, CANCEL, ASK, INSTRUCT_CUSTODIAN, ASK_CUSTODIAN)
+    port.name: port
+    for port in (
+        RECORD_COMMANDS,
+        PLACE,
+        CANCEL,
+        ASK,
+        INSTRUCT_CUSTODIAN,
+        ASK_CUSTODIAN,
+        INSTRUCT_ORDER,
+        READ_ORDER,
+        OPEN_ORDER,
+        WATCH_LIMITS,
+        CHECK_INVARIANTS,
+    )
 }

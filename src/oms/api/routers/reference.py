@@ -4,20 +4,27 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import anyio
 from fastapi import Path, Query
 from starlette.responses import Response
 
 from oms.api.asking import Ask, Context, Who
 from oms.api.bodies import InstrumentBody, PricesBody
+from oms.api.describing import PriceLine, keep_account, keep_instrument, keep_portfolio, keep_price
+from oms.api.importing import FileRoute, ImportView, csv_body, file_of, import_file
+from oms.api.new_order import InstrumentRef
 from oms.api.paging import Paging
 from oms.api.problems import refusals
+from oms.api.resolving import question_of, resolve_symbol, serving_account
 from oms.api.routers.shared import book_router
+from oms.api.routing import new_uuid
 from oms.api.views import ListView, answer
+from oms.api.waking import wake_the_monitor
 from oms.domain.errors import Code, Refused
-from oms.domain.identifiers import INSTRUMENT, Name
-from oms.domain.reference import Account, Instrument, InstrumentTerms, Portfolio, QuotedPrice
+from oms.domain.identifiers import INSTRUMENT, Name, identifier
+from oms.domain.reference import Account, Instrument, Portfolio, QuotedPrice
 from oms.domain.terms import Role
-from oms.store import Store, Taken
+from oms.store import Store
 from oms.store.page import Page
 
 router = book_router("/v1", "reference data")
@@ -42,14 +49,29 @@ def _page(page: Page[Instrument] | Page[Portfolio] | Page[Account]) -> Response:
 def create_instrument(context: Context, asking: Ask, body: InstrumentBody) -> Response:
     """Describe an instrument. One that is known keeps its id and takes the new terms."""
     asking.caller.needs("Describing an instrument", *_DESCRIBERS)
-    reference = context.store.reference
-    minted = body.instrument_id or asking.mint(INSTRUMENT)
-    terms = InstrumentTerms.model_construct(**body.model_dump(exclude={"instrument_id"}))
-    try:
-        kept = reference.put_instrument(terms, minted)
-    except Taken as taken:
-        raise Refused(Code.VALIDATION_FAILED, f"instrument_id: {taken}", field="instrument_id") from taken
+    kept = keep_instrument(context.store, body, asking.mint(INSTRUMENT))
     return answer(kept, 201, Location=f"/v1/instruments/{kept.instrument_id}")
+
+
+@router.post(
+    "/instruments/resolve",
+    operation_id="ResolveInstrument",
+    status_code=201,
+    response_model=Instrument,
+    responses={
+        200: {"model": Instrument, "description": "It was known."},
+        **refusals(Code.INVALID_INSTRUMENT, Code.IDEMPOTENCY_CONFLICT),
+    },
+)
+async def resolve_instrument(context: Context, caller: Who, body: InstrumentRef) -> Response:
+    """The one instrument that fits the terms: one that is known, else the one that IBKR knows, described and kept."""
+    caller.needs("Describing an instrument", *_DESCRIBERS)
+    known = await anyio.to_thread.run_sync(context.store.reference.fitting, question_of(body))
+    if known is not None:
+        return answer(known, 200, Location=f"/v1/instruments/{known.instrument_id}")
+    account = await anyio.to_thread.run_sync(serving_account, context.store)
+    found = await resolve_symbol(context.temporal, context.store, body, account)
+    return answer(found, 201, Location=f"/v1/instruments/{found.instrument_id}")
 
 
 @router.get(
@@ -93,15 +115,9 @@ def get_instrument(context: Context, instrument_id: Annotated[Name, Path()]) -> 
 def create_portfolio(context: Context, caller: Who, body: Portfolio) -> Response:
     """Describe a portfolio. One that is known takes the new description."""
     caller.needs("Describing a portfolio", *_KEEPERS)
-    reference = context.store.reference
-    if not caller.reach.has_portfolio(body.portfolio_id):
-        raise Refused(Code.INVALID_PORTFOLIO, f"There is no portfolio {body.portfolio_id!r}.")
-    known_account = reference.account(body.default_account_id) is not None
-    if not known_account or not caller.reach.has_account(body.default_account_id):
-        raise Refused(Code.INVALID_ACCOUNT, f"There is no account {body.default_account_id!r}.")
-    was_known = reference.portfolio(body.portfolio_id) is not None
+    was_known = context.store.reference.portfolio(body.portfolio_id) is not None
     return answer(
-        reference.put_portfolio(body),
+        keep_portfolio(context.store, body, caller.reach),
         200 if was_known else 201,
         Location=f"/v1/portfolios/{body.portfolio_id}",
     )
@@ -145,11 +161,9 @@ def get_portfolio(context: Context, caller: Who, portfolio_id: Annotated[Name, P
 def create_account(context: Context, caller: Who, body: Account) -> Response:
     """Describe an account. One that is known takes the new description."""
     caller.needs("Describing an account", *_KEEPERS)
-    if not caller.reach.has_account(body.account_id):
-        raise Refused(Code.INVALID_ACCOUNT, f"There is no account {body.account_id!r}.")
     was_known = context.store.reference.account(body.account_id) is not None
     return answer(
-        context.store.reference.put_account(body),
+        keep_account(context.store, body, caller.reach),
         200 if was_known else 201,
         Location=f"/v1/accounts/{body.account_id}",
     )
@@ -192,6 +206,7 @@ def put_prices(context: Context, caller: Who, body: PricesBody) -> Response:
         for quoted in body.prices
     ]
     context.store.reference.put_prices(prices)
+    wake_the_monitor(context.temporal)
     kept = context.store.reference.prices({price.instrument_id for price in prices})
     return answer(ListView[QuotedPrice](items=sorted(kept.values(), key=lambda price: price.instrument_id)))
 
@@ -204,3 +219,76 @@ def _check_known(store: Store, instrument_ids: Iterable[str]) -> None:
             f"{unknown[0]!r} is not a known instrument; no price was kept.",
             unknown=unknown[:20],
         )
+
+
+# Imports: these routes take files
+
+router.route_class = FileRoute
+
+
+@router.post(
+    "/instruments/import",
+    operation_id="ImportInstruments",
+    response_model=ImportView,
+    responses=refusals(Code.IDEMPOTENCY_CONFLICT),
+    openapi_extra=csv_body("symbol,currency,sector\nAAPL,USD,Technology\n"),
+)
+def import_instruments(context: Context, caller: Who, file: file_of(InstrumentBody)) -> Response:  # type: ignore[valid-type]
+    """Describe many instruments: an array, or CSV with the same names as columns. Each line is kept or told why not."""
+    caller.needs("Describing an instrument", *_DESCRIBERS)
+
+    def keep(body: InstrumentBody) -> str:
+        return keep_instrument(context.store, body, identifier(INSTRUMENT, new_uuid())).instrument_id
+
+    return answer(import_file(file, InstrumentBody, keep))
+
+
+@router.post(
+    "/portfolios/import",
+    operation_id="ImportPortfolios",
+    response_model=ImportView,
+    responses=refusals(Code.IDEMPOTENCY_CONFLICT),
+    openapi_extra=csv_body("portfolio_id,name,default_account_id\nPORT-001,Growth,ACCT-001\n"),
+)
+def import_portfolios(context: Context, caller: Who, file: file_of(Portfolio)) -> Response:  # type: ignore[valid-type]
+    """Describe many portfolios. The accounts they name come first, in a file of their own."""
+    caller.needs("Describing a portfolio", *_KEEPERS)
+
+    def keep(body: Portfolio) -> str:
+        return keep_portfolio(context.store, body, caller.reach).portfolio_id
+
+    return answer(import_file(file, Portfolio, keep))
+
+
+@router.post(
+    "/accounts/import",
+    operation_id="ImportAccounts",
+    response_model=ImportView,
+    responses=refusals(Code.IDEMPOTENCY_CONFLICT),
+    openapi_extra=csv_body("account_id,name,broker_account\nACCT-001,Main,DU123456\n"),
+)
+def import_accounts(context: Context, caller: Who, file: file_of(Account)) -> Response:  # type: ignore[valid-type]
+    """Describe many accounts."""
+    caller.needs("Describing an account", *_KEEPERS)
+
+    def keep(body: Account) -> str:
+        return keep_account(context.store, body, caller.reach).account_id
+
+    return answer(import_file(file, Account, keep))
+
+
+@router.post(
+    "/prices/import",
+    operation_id="ImportPrices",
+    response_model=ImportView,
+    responses=refusals(Code.IDEMPOTENCY_CONFLICT),
+    openapi_extra=csv_body("symbol,price,as_of\nAAPL,150.25,2026-03-02T15:00:00Z\n"),
+)
+def import_prices(context: Context, caller: Who, file: file_of(PriceLine)) -> Response:  # type: ignore[valid-type]
+    """Quote many prices, by instrument_id or by symbol; the later `as_of` of an instrument stays."""
+    caller.needs("Quoting prices", *_QUOTERS)
+
+    def keep(body: PriceLine) -> str:
+        return keep_price(context.store, body)
+
+    return answer(import_file(file, PriceLine, keep))

@@ -7,9 +7,10 @@ from sse_starlette.sse import EventSourceResponse
 from starlette.responses import Response
 
 from oms.api.asking import Context, Who
-from oms.api.following import Follower, Wanted
-from oms.api.problems import Unreadable, refusals
+from oms.api.following import Follower, Wanted, position_of, stream_answer
+from oms.api.problems import refusals
 from oms.api.routers.shared import book_router
+from oms.api.validation import LooseInstant
 from oms.domain.identifiers import Name
 from oms.domain.terms import Direction, State
 
@@ -37,18 +38,23 @@ async def stream(
     instrument_id: Annotated[Name | None, Query()] = None,
     state: Annotated[State | None, Query()] = None,
     direction: Annotated[Direction | None, Query()] = None,
+    basket_id: Annotated[Name | None, Query()] = None,
+    created_after: Annotated[LooseInstant | None, Query(examples=["2026-03-01"])] = None,
+    created_before: Annotated[LooseInstant | None, Query(examples=["2026-03-27"])] = None,
     after: Annotated[int | None, Query(ge=0, le=2**62, description="Start after this position.")] = None,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Every journal event from now on, or after `Last-Event-ID` or `after`; none twice, none left out."""
     follower: Follower = request.app.state.follower
-    wanted = Wanted(caller.reach.portfolio_ids, portfolio_id, instrument_id, state, direction)
-    start = _position(last_event_id) if last_event_id else after
-    events = follower.events(wanted, start)
-    return EventSourceResponse(events, ping=context.settings.stream_keep_alive_seconds, sep="\n")
-
-
-def _position(given: str) -> int:
-    if not (given.isascii() and given.isdigit() and len(given) <= 18):
-        raise Unreadable("Last-Event-ID is the id of an event of this stream, a whole number.")
-    return int(given)
+    wanted = Wanted(
+        caller.reach.portfolio_ids,
+        portfolio_id,
+        instrument_id,
+        state,
+        direction,
+        basket_id,
+        created_after,
+        created_before,
+    )
+    start = position_of(last_event_id) if last_event_id else after
+    return await stream_answer(follower, wanted, start, context.settings.stream_keep_alive_seconds)

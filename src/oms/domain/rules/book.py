@@ -42,7 +42,7 @@ class Book(Open):
     """A portfolio at one instant. Money is in `base_currency`.
 
     `rates`: what one unit of a currency is worth in the base currency. `turnover`: the value traded today, with
-    what is in flight. `recent`: orders checked within the longest window that a rule names. `issuers`: the issuer
+    what is in flight; None where a part of it cannot be valued. `recent`: orders checked within the longest window that a rule names. `issuers`: the issuer
     of each instrument that a rule names. The order that is checked is part of none of them.
     """
 
@@ -51,7 +51,7 @@ class Book(Open):
     net_asset_value: Amount
     lines: dict[str, Line] = {}
     rates: dict[str, Exact] = {}
-    turnover: Exact = ZERO
+    turnover: Exact | None = ZERO
     recent: tuple[Recent, ...] = ()
     issuers: dict[str, str] = {}
     at: datetime

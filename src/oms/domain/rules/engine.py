@@ -62,14 +62,14 @@ def breaches(rules: Iterable[Rule], book: Book) -> tuple[RuleResult, ...]:
 def headroom(rule: Rule, book: Book) -> Headroom | None:
     """What is left below the rule's limit, with everything in flight counted; None for a rule without a limit.
 
-    Raises Refused: VALIDATION_FAILED where the rule cannot be read, UNAVAILABLE where a price, a rate or the net asset
+    Raises Refused: VALIDATION_FAILED where the rule cannot be read, NOT_COMPUTABLE where a price, a rate or the net asset
     value is not known.
     """
     rule_type, parameters = typed(rule)
     try:
         room = rule_type.headroom(parameters, book)
     except NotKnown as missing:
-        raise Refused(Code.UNAVAILABLE, f"{missing}.", rule_id=rule.rule_id) from missing
+        raise Refused(Code.NOT_COMPUTABLE, f"{missing}.", rule_id=rule.rule_id) from missing
     if room is None:
         return None
     left = subtract(room.limit, room.current)
@@ -107,7 +107,7 @@ def commit(book: Book, proposal: Proposal) -> Book:
     return book.model_copy(
         update={
             "lines": {**book.lines, proposal.instrument.instrument_id: line.model_copy(update=changes)},
-            "turnover": add(book.turnover, traded),
+            "turnover": None if book.turnover is None else add(book.turnover, traded),
             "recent": (*book.recent, recent),
         }
     )

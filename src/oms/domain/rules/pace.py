@@ -9,7 +9,7 @@ from pydantic import Field
 from oms.domain.model import Model
 from oms.domain.numbers import add, plain, subtract
 from oms.domain.rules.book import Book, Proposal, Recent
-from oms.domain.rules.rule_type import Finding, Needs, Room, RuleType
+from oms.domain.rules.rule_type import Finding, Needs, NotKnown, Room, RuleType
 from oms.domain.rules.sizes import MaxNotional, order_inputs
 from oms.domain.rules.worth import order_value
 
@@ -84,22 +84,29 @@ class MaxDailyTurnover(RuleType[MaxNotional]):
     passive = True
 
     def check(self, parameters: MaxNotional, book: Book, proposal: Proposal) -> Finding:
-        limit, after = parameters.max_notional, add(book.turnover, order_value(book, proposal))
+        traded = _traded(book)
+        limit, after = parameters.max_notional, add(traded, order_value(book, proposal))
         return Finding(
             passed=after <= limit,
             description=f"turnover would be {plain(after)}, the limit is {plain(limit)}",
             limit=limit,
-            used=book.turnover,
+            used=traded,
             proposed=after,
             remaining=subtract(limit, after),
-            inputs={"turnover": book.turnover, **order_inputs(book, proposal)},
+            inputs={"turnover": traded, **order_inputs(book, proposal)},
         )
 
     def headroom(self, parameters: MaxNotional, book: Book) -> Room:
-        return Room(current=book.turnover, limit=parameters.max_notional)
+        return Room(current=_traded(book), limit=parameters.max_notional)
 
     def needs(self, parameters: MaxNotional) -> Needs:  # noqa: ARG002
         return Needs(turnover=True)
+
+
+def _traded(book: Book) -> Decimal:
+    if book.turnover is None:
+        raise NotKnown("what was traded today cannot be valued")
+    return book.turnover
 
 
 def _since(book: Book, seconds: int, proposal: Proposal | None = None) -> list[Recent]:

@@ -41,8 +41,8 @@ class EventRow(Row, table=True):
 class OrderRow(Row, table=True):
     """An order at its latest version; `body` is the whole order as JSON.
 
-    The indexes serve ListOrders, newest first, by any one filter and by the pairs people use; the last one
-    answers what a portfolio holds without touching the rows.
+    The indexes serve ListOrders, newest first, by any one filter and by any two; a basket is small enough to be
+    read whole. The last one answers what a portfolio holds without touching the rows.
     """
 
     __tablename__ = "orders"
@@ -55,6 +55,10 @@ class OrderRow(Row, table=True):
         Index("ix_orders_instrument_state", "instrument_id", "state", "created_at", "order_id"),
         Index("ix_orders_state", "state", "created_at", "order_id"),
         Index("ix_orders_basket", "basket_id", "created_at", "order_id"),
+        Index("ix_orders_direction", "direction", "created_at", "order_id"),
+        Index("ix_orders_portfolio_direction", "portfolio_id", "direction", "created_at", "order_id"),
+        Index("ix_orders_instrument_direction", "instrument_id", "direction", "created_at", "order_id"),
+        Index("ix_orders_state_direction", "state", "direction", "created_at", "order_id"),
         Index("ix_orders_holdings", "portfolio_id", "instrument_id", "direction", "executed_quantity"),
     )
     order_id: str = Field(primary_key=True)
@@ -86,7 +90,10 @@ class FillRow(Row, table=True):
     """An execution that stands. `execution` is what its id identifies; a correction replaces the row, a bust removes it."""
 
     __tablename__ = "fills"
-    __table_args__ = (Index("ix_fills_portfolio", "portfolio_id", "instrument_id"),)
+    __table_args__ = (
+        Index("ix_fills_portfolio", "portfolio_id", "instrument_id"),
+        Index("ix_fills_traded", "portfolio_id", "ts_event_ns"),
+    )
     order_id: str = Field(primary_key=True, foreign_key=_ORDER, ondelete="CASCADE")
     execution: str = Field(primary_key=True)
     exec_id: str

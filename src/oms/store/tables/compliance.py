@@ -23,34 +23,37 @@ class RuleVersionRow(Row, table=True):
 
 
 class VerdictRow(Row, table=True):
-    """What the engine said of an order version at a gate: asked again it says the same."""
+    """What the engine said of an order version at a gate, for each portfolio: asked again it says the same.
+
+    `quantity` and `limit_price` are what was checked; `body` is the results as JSON.
+    """
 
     __tablename__ = "verdicts"
     __table_args__ = (Index("ix_verdicts_portfolio", "portfolio_id", "at"),)
     order_id: str = Field(primary_key=True)
     gate: str = Field(primary_key=True)
     order_version: int = Field(primary_key=True)
-    portfolio_id: str
+    portfolio_id: str = Field(primary_key=True)
+    instrument_id: str
+    direction: str
+    quantity: Decimal = Field(sa_type=Exact)
+    limit_price: Decimal | None = Field(default=None, sa_type=Exact)
     at: datetime = Field(sa_type=Instant)
     body: str = Field(sa_type=Text)
 
 
 class ReservationRow(Row, table=True):
-    """What an order that may still trade holds of its portfolio's limits: the quantity that is not executed yet.
-
-    `price` values it: the order's limit, else the last price known when it was checked.
-    """
+    """What an order that may still trade holds of a portfolio's limits: `oms.domain.reserving.Held`."""
 
     __tablename__ = "reservations"
-    __table_args__ = (Index("ix_reservations_portfolio", "portfolio_id", "instrument_id"),)
+    __table_args__ = (Index("ix_reservations_portfolio", "portfolio_id", "instrument_id", "direction"),)
     order_id: str = Field(primary_key=True)
     portfolio_id: str = Field(primary_key=True)
-    account_id: str
     instrument_id: str
     direction: str
     quantity: Decimal = Field(sa_type=Exact)
     price: Decimal | None = Field(default=None, sa_type=Exact)
-    at: datetime = Field(sa_type=Instant)
+    unallocated: Decimal = Field(sa_type=Exact)
 
 
 class BreachRow(Row, table=True):
