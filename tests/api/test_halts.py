@@ -14,8 +14,6 @@ from oms.api.routing import new_uuid
 from oms.domain.control import ControlKind
 from oms.domain.halts import HaltScope
 from oms.domain.terms import Role
-from oms.workers.order_worker import build_desk_worker
-from oms.workers.settings import Settings
 from oms.workflows.contract import batch_workflow_id
 from tests.api.desk import TOKEN, Desk
 
@@ -246,16 +244,36 @@ async def test_cancel_all_takes_what_works_off_the_venue(desk: Desk) -> None:
     inside, placement = await desk.routed()
     store, key = desk.context.store, uuid.uuid4().hex
     body = {**PORTFOLIO, "cancel_all": True}
-    async with build_desk_worker(desk.context.temporal, store, Settings()):
-        first = await desk.post("/v1/halt", body, Role.OPS, Idempotency_Key=key)
-        assert first.status_code == 200, first.text
-        again = await desk.post("/v1/halt", body, Role.OPS, Idempotency_Key=key)
-        assert again.json() == first.json()
-        batch_id = first.json()["batch_id"]
-        await desk.context.temporal.get_workflow_handle(batch_workflow_id(batch_id)).result()
+    first = await desk.post("/v1/halt", body, Role.OPS, Idempotency_Key=key)
+    assert first.status_code == 200, first.text
+    again = await desk.post("/v1/halt", body, Role.OPS, Idempotency_Key=key)
+    assert again.json() == first.json()
+    batch_id = first.json()["batch_id"]
+    await desk.context.temporal.get_workflow_handle(batch_workflow_id(batch_id)).result()
     asked = [e for e in store.journal.of_order(inside) if e.kind == "placement_cancel_requested"]
     assert [event.happening.model_dump()["placement_id"] for event in asked] == [placement]
     assert asked[0].actor.key == "ops"
+
+
+async def test_a_merged_order_is_halted_for_each_of_its_portfolios(desk: Desk) -> None:
+    route = {"venue": "IBKR", "account": "DU001456"}
+    terms = {"PORT-001": "60", "PORT-002": "40"}
+    sources = [
+        (await desk.order(portfolio_id=portfolio_id, ordered_quantity=quantity, route=route))["order_id"]
+        for portfolio_id, quantity in terms.items()
+    ]
+    merged = await desk.post("/v1/orders/merge", {"order_ids": sources, "allocation": "by_source"})
+    assert merged.status_code == 201, merged.text
+    order_id = merged.json()["order_id"]
+    change = await desk.ask(Role.PM, "PATCH", f"/v1/orders/{order_id}", {"ordered_quantity": "50000"})
+    assert refused(change, 409, "FIELD_LOCKED")["fields"] == ["ordered_quantity"]
+    await desk.command(order_id, "pre-trade-compliance/request")
+    await desk.command(order_id, "pre-trade-compliance/pass", Role.COMPLIANCE)
+    await desk.command(order_id, "send-to-trader")
+    await halted(desk, {"scope": "portfolio", "subject": "PORT-002", "reason": "a breach"})
+    placement = {"venue": "IBKR", "quantity": "100"}
+    answer = await desk.post(f"/v1/orders/{order_id}/placements", placement, Role.TRADER)
+    assert refused(answer, 409, "HALTED")["subject"] == "PORT-002"
 
 
 # -- again ---------------------------------------------------------------------------------------------

@@ -44,6 +44,12 @@ async def lossy(address: str, carries: Carries) -> AsyncIterator[str]:
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    while chunk := await source.read(_CHUNK):
-        sink.write(chunk)
-        await sink.drain()
+    """Carry what is asked; where whoever asked hangs up, so does the line, or the server would go on answering."""
+    try:
+        while chunk := await source.read(_CHUNK):
+            sink.write(chunk)
+            await sink.drain()
+    except ConnectionError:
+        pass
+    finally:
+        sink.close()

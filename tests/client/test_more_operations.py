@@ -9,17 +9,9 @@ import pytest
 
 from durable_oms import AsyncClient, Client, Conflict, NotFound, Severity
 from oms.domain.terms import Role
-from oms.workers.order_worker import build_desk_worker
-from oms.workers.settings import Settings
 from tests.api.desk import Desk
 
 Clients = Callable[[Role], AsyncClient]
-
-
-@pytest.fixture(scope="module", autouse=True)
-async def desk_worker(desk: Desk) -> AsyncIterator[None]:
-    async with build_desk_worker(desk.context.temporal, desk.context.store, Settings()):
-        yield
 
 
 @pytest.fixture

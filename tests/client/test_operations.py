@@ -281,6 +281,33 @@ async def test_the_stream_is_the_journal(desk: Desk, clients: Clients, address: 
     assert seen[0].model_copy(update={"position": None}) == first
 
 
+async def test_the_stream_shows_the_orders_asked_for(desk: Desk, clients: Clients, address: str) -> None:
+    """By the basket they are in and by when they were created, as both kinds of client ask."""
+    pm, start = clients(Role.PM), desk.context.store.journal.head()
+    basket_id = await pm.oms.create_basket("Followed")
+    first, second, third = [
+        await pm.oms.get_order(await pm.oms.create_order(**terms(desk, basket_id=basket)))
+        for basket in (None, basket_id, None)
+    ]
+    for wanted, order in (
+        ({"basket_id": basket_id}, second),
+        ({"created_after": second.created_at}, third),
+        ({"created_before": second.created_at.isoformat()}, first),
+        ({"created_after": first.created_at, "created_before": third.created_at}, second),
+    ):
+
+        def follow(wanted: dict[str, Any] = wanted) -> str:
+            with (
+                Client(address, api_key="secret-viewer") as client,
+                client.oms.stream_orders(after=start, **wanted) as stream,
+            ):
+                return next(stream).order_id
+
+        async with asyncio.timeout(20), pm.oms.stream_orders(after=start, **wanted) as stream:
+            assert (await anext(stream)).order_id == order.order_id
+        assert await asyncio.to_thread(follow) == order.order_id
+
+
 async def test_a_blocking_client_in_many_threads(desk: Desk, address: str) -> None:
     with Client(address, api_key="secret-pm") as client:
         made = await asyncio.gather(

@@ -141,5 +141,6 @@ def _name_headers(document: dict[str, Any]) -> None:
         for method, operation in operations.items():
             if method in ("post", "patch"):
                 operation.setdefault("parameters", []).append(_REPEATABLE)
-                if path.startswith(("/v1/orders/", "/v1/placements/", "/v1/allocations/")):
+                of_one = path.startswith(("/v1/orders/", "/v1/placements/", "/v1/allocations/"))
+                if of_one and path != "/v1/orders/merge":
                     operation["parameters"].append(_IF_MATCH)

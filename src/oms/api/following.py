@@ -99,6 +99,8 @@ class Tail(ABC, Generic[E, W]):
         self._subscribers = 0
         self._reader: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
+        # Its own thread: behind the requests of many writers the reader would wait for one of theirs.
+        self._thread = anyio.CapacityLimiter(1)
 
     @abstractmethod
     def head(self) -> int:
@@ -166,7 +168,7 @@ class Tail(ABC, Generic[E, W]):
         pause = _SHORTEST
         while True:
             try:
-                fresh = await anyio.to_thread.run_sync(self.read, self._head, _BATCH)
+                fresh = await anyio.to_thread.run_sync(self.read, self._head, _BATCH, limiter=self._thread)
             except Exception as error:  # noqa: BLE001 - the store is away: subscribers wait until it is back
                 _log.warning("the journal cannot be read; tried again", error=str(error))
                 fresh, pause = [], 1.0

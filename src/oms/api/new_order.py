@@ -13,8 +13,18 @@ from oms.domain.identifiers import Name
 from oms.domain.model import Model
 from oms.domain.numbers import Price, Quantity
 from oms.domain.reference import Account, Currency, Instrument
-from oms.domain.terms import Automation, ComplianceMode, Direction, OrderType, SecType, TimeInForce, Venue
+from oms.domain.terms import (
+    Automation,
+    ComplianceMode,
+    Direction,
+    OrderType,
+    SecType,
+    State,
+    TimeInForce,
+    Venue,
+)
 from oms.store import Store
+from oms.store.baskets import Basket
 
 ExactMetadata = Annotated[Metadata, BeforeValidator(json_numbers)]
 
@@ -56,7 +66,7 @@ class NewOrder(Model):
     metadata: ExactMetadata = {}
 
 
-def resolve(store: Store, new: NewOrder, reach: Reach) -> tuple[CreateOrder, Instrument, str]:
+def resolve(store: Store, new: NewOrder, reach: Reach, by: str) -> tuple[CreateOrder, Instrument, str]:
     """The domain's request, the instrument and the default account's id. Blocks.
 
     Raises Refused: INVALID_PORTFOLIO, INVALID_INSTRUMENT, INVALID_ACCOUNT, INVALID_VENUE, INVALID_ORDER_TYPE,
@@ -77,10 +87,8 @@ def resolve(store: Store, new: NewOrder, reach: Reach) -> tuple[CreateOrder, Ins
             f"The default account {portfolio.default_account_id!r} of {portfolio.portfolio_id} is not known.",
             account_id=portfolio.default_account_id,
         )
-    if new.basket_id is not None and store.baskets.get(new.basket_id) is None:
-        raise Refused(
-            Code.BASKET_NOT_FOUND, f"There is no basket {new.basket_id!r}.", basket_id=new.basket_id
-        )
+    if new.basket_id is not None:
+        known_basket(store, new.basket_id, reach, by)
     instrument = _instrument(store, new)
     route = _route(store, new.route, account, reach)
     if new.automation is Automation.STRAIGHT_THROUGH:
@@ -91,6 +99,19 @@ def resolve(store: Store, new: NewOrder, reach: Reach) -> tuple[CreateOrder, Ins
     except ValidationError as error:
         raise of_validation(error.errors()) from error
     return request, instrument, account.account_id
+
+
+def known_basket(
+    store: Store, basket_id: str, reach: Reach, by: str
+) -> tuple[Basket, tuple[tuple[str, State], ...]]:
+    """The basket and those of its orders that a key named `by` may see. Blocks. Raises Refused: BASKET_NOT_FOUND."""
+    seen = reach.portfolio_ids
+    basket = store.baskets.get(basket_id)
+    members = store.baskets.members(basket_id, seen) if basket else ()
+    hidden = seen is not None and not members and basket is not None and basket.created_by != by
+    if basket is None or hidden:
+        raise Refused(Code.BASKET_NOT_FOUND, f"There is no basket {basket_id!r}.", basket_id=basket_id)
+    return basket, members
 
 
 def _check_prices(new: NewOrder) -> None:

@@ -18,6 +18,7 @@ from oms.api.access import EVERYTHING, Reach
 from oms.api.answering import Gone, away, patient
 from oms.api.halting import check_new, check_order, is_halted
 from oms.api.new_order import NewOrder, resolve
+from oms.api.resolving import with_known_instrument
 from oms.api.together import Together
 from oms.domain.apply import fold
 from oms.domain.commands import Actor, Command, Instruction
@@ -84,6 +85,7 @@ class OrderBook:
         BASKET_NOT_FOUND, VALIDATION_FAILED, NOT_AUTHORIZED, HALTED, DUPLICATE_ORDER with the `order_id` that holds
         the client_order_id.
         """
+        new = await with_known_instrument(self._temporal, self._store, new, actor, reach)
         minted = order_id or identifier(ORDER, uuid7(time.time_ns() // 1_000_000, os.urandom(10)))
         asked_ns = time.time_ns() if ts_event_ns is None else ts_event_ns
         opening = await anyio.to_thread.run_sync(
@@ -204,7 +206,7 @@ class OrderBook:
         reach: Reach,
     ) -> Opening:
         """The opening, checked as the workflow will check it, under the id that holds the client_order_id."""
-        request, instrument, account_id = resolve(self._store, new, reach)
+        request, instrument, account_id = resolve(self._store, new, reach, actor.key)
         opening = Opening(
             order_id=order_id,
             request=request,

@@ -55,18 +55,18 @@ async def with_known_instrument(
 
     Raises Refused as `resolve_symbol`, and INVALID_ACCOUNT for a route's account that is not known.
     """
-    account = await anyio.to_thread.run_sync(_account_to_ask, store, new, actor, reach)
-    if account is None or new.instrument is None:
+    if new.instrument is None or new.instrument_id is not None or Role.PM not in actor.roles:
+        return new
+    account = await anyio.to_thread.run_sync(_account_to_ask, store, new, new.instrument, reach)
+    if account is None:
         return new
     found = await resolve_symbol(temporal, store, new.instrument, account)
     return new.model_copy(update={"instrument": None, "instrument_id": found.instrument_id})
 
 
-def _account_to_ask(store: Store, new: NewOrder, actor: Actor, reach: Reach) -> str | None:
+def _account_to_ask(store: Store, new: NewOrder, ref: InstrumentRef, reach: Reach) -> str | None:
     """The broker's name of the order's account; None where there is nothing to look up, or nobody to ask."""
-    if new.instrument is None or new.instrument_id is not None or Role.PM not in actor.roles:
-        return None
-    if store.reference.fitting(question_of(new.instrument)) is not None:
+    if store.reference.fitting(question_of(ref)) is not None:
         return None
     portfolio = store.reference.portfolio(new.portfolio_id) if reach.has_portfolio(new.portfolio_id) else None
     if portfolio is None:

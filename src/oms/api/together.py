@@ -13,9 +13,9 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from oms.api.answering import Gone, away, patient
-from oms.api.halting import account_names
 from oms.domain.commands import Actor, CancelPlacement
 from oms.domain.errands import Reply, Step
+from oms.domain.errors import Code, Refused
 from oms.domain.halts import Halt, HaltScope
 from oms.domain.identifiers import BATCH, identifier, uuid7
 from oms.domain.order import Order
@@ -38,6 +38,8 @@ from oms.workflows.contract import (
 
 A = TypeVar("A")
 BATCH_STEPS = 1000
+MAX_BATCH_BYTES = 1_500_000
+"""Temporal takes 2 MB in one message."""
 """A batch hands all of its commands to Temporal in one payload, which may be 2 MB."""
 _ANSWER_BEFORE = 0.75
 """A batch answers with what it has when this part of the time for an answer is over."""
@@ -63,7 +65,13 @@ class Together:
         name = restructuring_workflow_id(asked.restructuring_id)
         if not await self._is_known(name):
             check(
-                asked.plan, sources, asked.actor, datetime.now(UTC), asked.ts_event_ns, asked.expected_version
+                asked.plan,
+                sources,
+                asked.actor,
+                datetime.now(UTC),
+                asked.ts_event_ns,
+                asked.expected_version,
+                asked.restructuring_id,
             )
         return await self._undertake(
             name, RESTRUCTURING_WORKFLOW, asked, Restructured, f"{asked.plan.kind} by {asked.actor.key}"
@@ -89,6 +97,14 @@ class Together:
             correlation_id=correlation_id,
             patience=timedelta(seconds=self._answer_within * _ANSWER_BEFORE),
         )
+        size = len(batch.model_dump_json().encode())
+        if size > MAX_BATCH_BYTES:
+            raise Refused(
+                Code.PAYLOAD_TOO_LARGE,
+                f"The commands are {size} bytes together, at most {MAX_BATCH_BYTES} are taken.",
+                limit=MAX_BATCH_BYTES,
+                actual=size,
+            )
         done = await self._undertake(
             batch_workflow_id(batch_id), BATCH_WORKFLOW, batch, Replies, _summary(batch)
         )
@@ -127,16 +143,13 @@ class Together:
 
     def _within(self, halt: Halt) -> list[tuple[str, str]]:
         """(order_id, placement_id) of what works within the halt. Blocks."""
-        subject, database = halt.subject, self._store.database
-        match halt.scope:
-            case HaltScope.FIRM:
-                return working_placements(database)
-            case HaltScope.PORTFOLIO:
-                return working_placements(database, portfolio_id=subject)
-            case HaltScope.ACCOUNT:
-                return working_placements(database, accounts=account_names(self._store, subject))
-            case HaltScope.VENUE:
-                return working_placements(database, venue=subject)
+        working = working_placements(self._store.database)
+        if halt.scope is HaltScope.FIRM:
+            return working
+        ids = dict.fromkeys(order_id for order_id, _ in working)
+        orders = (order for order_id in ids if (order := self._store.orders.get(order_id)) is not None)
+        covered = {order.order_id: order for order in self._store.halts.within(halt, orders)}
+        return [each for each in working if each[0] in covered and _is_at(halt, covered[each[0]], each[1])]
 
     async def _start(self, batch: BatchInput, what: str) -> None:
         with contextlib.suppress(Gone):  # begun and ended before: the same batch
@@ -190,6 +203,12 @@ class Together:
         except Gone:
             raise away(f"{name} has ended without an answer.") from None
         return done
+
+
+def _is_at(halt: Halt, order: Order, placement_id: str) -> bool:
+    """A venue's halt takes off what works there; every other one all that works for the order."""
+    placement = order.placement(placement_id)
+    return placement is not None and (halt.scope is not HaltScope.VENUE or placement.venue == halt.subject)
 
 
 def _summary(batch: BatchInput) -> str:

@@ -68,7 +68,10 @@ class CheckView(View):
 
     @classmethod
     def of(cls, check: ComplianceCheck) -> "CheckView":
-        return cls.model_construct(**{name: getattr(check, name) for name in cls.model_fields})
+        return cls.model_construct(**{name: getattr(check, name) for name in _CHECKED})
+
+
+_CHECKED = tuple(CheckView.model_fields)
 
 
 class PlacementView(View):
@@ -92,8 +95,10 @@ class PlacementView(View):
 
     @classmethod
     def of(cls, order_id: str, placement: Placement) -> "PlacementView":
-        values = {name: value for name, value in placement if name in cls.model_fields}
-        return cls.model_construct(**values, order_id=order_id, status=placement.status)
+        return cls.model_construct(**{name: getattr(placement, name) for name in _PLACED}, order_id=order_id)
+
+
+_PLACED = tuple(name for name in PlacementView.model_fields if name != "order_id")
 
 
 class AllocationView(View):

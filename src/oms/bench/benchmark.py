@@ -15,27 +15,48 @@ import psutil
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from oms import __version__
+from oms.api.app import create_app
+from oms.api.context import APIContext
 from oms.api.new_order import NewOrder
 from oms.api.order_book import OrderBook
 from oms.bench.baseline import QUEUE, BareLifecycle, BareUpdates, bare_activity, bare_local_activity
+from oms.bench.filling import fill_book, instrument_name, portfolio_name
 from oms.bench.measuring import Latencies, Row, latencies, rate
+from oms.bench.streaming import measure_stream
 from oms.domain.commands import Actor
 from oms.domain.identifiers import workflow_id
 from oms.domain.reference import InstrumentTerms
 from oms.domain.terms import Role, State
+from oms.store import Store
+from oms.workers.serving import serving
 from oms.workers.stack import Stack
 
 _PATIENCE = 120.0
 _FILL_SAMPLES = 40
+_WRITERS, _PACE = 50, 4.0
+_BOOKS = (10_000, 100_000, 1_000_000)
+_SECRET = "secret-of-the-benchmark"  # noqa: S105 - of a book that is thrown away
+_PAIRS = (
+    {"portfolio_id": portfolio_name(0), "state": "RECONCILED"},
+    {"portfolio_id": portfolio_name(0), "direction": "BuyToCover"},
+    {"portfolio_id": portfolio_name(9), "instrument_id": instrument_name(0)},
+    {"instrument_id": instrument_name(0), "direction": "Buy"},
+    {"state": "RECONCILED", "direction": "SellShort"},
+    {"state": "RECONCILED", "created_after": "2026-01-05T10:00:00Z"},
+)
 
 
 class Bench:
-    """One running stack, measured. `orders` straight-through orders, `concurrency` at a time."""
+    """One running stack, measured. `orders` straight-through orders, `concurrency` at a time; lists of books of up to
+    `listed` orders."""
 
-    def __init__(self, stack: Stack, orders: int, concurrency: int, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, stack: Stack, orders: int, concurrency: int, listed: int, tell: Callable[[str], None]
+    ) -> None:
         self.stack = stack
         self.orders = orders
         self.concurrency = concurrency
+        self.listed = listed
         self.tell = tell
         self.book = OrderBook(stack.client, stack.store, _PATIENCE)
         terms = InstrumentTerms(symbol="AAPL", primary_exchange="NASDAQ")
@@ -52,7 +73,7 @@ class Bench:
         ):
             self.http = http
             rows = [*await self.lifecycles(), *await self.commands(), await self.fill_to_visible()]
-            rows += [await self.listing(), *await self.memory()]
+            rows += [*await self.streaming(), *await self.memory(), *await self.listing()]
         return rows
 
     # -- whole lifecycles ----------------------------------------------------------------------------
@@ -184,18 +205,70 @@ class Bench:
             seconds.append((seen_ns - fills["items"][0]["ts_init_ns"]) / 1e9)
         return Row("fill received to visible over HTTP (p50 / p95 / p99)", Latencies.of(seconds).text)
 
-    async def listing(self) -> Row:
-        """ListOrders with two filters over whatever this run has put into the store."""
+    async def streaming(self) -> list[Row]:
+        """Fifty people who each do something every few seconds, and one who watches all of it."""
+        orders = [await self._create("manual") for _ in range(_WRITERS)]
+        self.tell(f"{_WRITERS} writers, a command each every {_PACE:g} s, and one subscriber")
+        keys = dict(self.stack.keys)
+        paced = await measure_stream(self.stack.api, keys, orders, 5, _PACE)
+        self.tell(f"{_WRITERS} writers as fast as the book answers")
+        burst = await measure_stream(self.stack.api, keys, orders, 5, 0.0)
+        wrong = sum((paced.lost, paced.disordered, burst.lost, burst.disordered))
+        return [
+            Row(
+                f"command to stream, {_WRITERS} writers, {paced.rate:.0f}/s (p50 / p95 / p99)",
+                paced.seen.text,
+                target="p95 at most 150 ms",
+                met=paced.seen.at(95) <= 150,
+            ),
+            Row(
+                f"event to stream, {_WRITERS} writers, {burst.rate:.0f}/s (p50 / p95 / p99)", burst.told.text
+            ),
+            Row("events lost or out of order on the stream", f"{wrong}", target="none", met=wrong == 0),
+        ]
 
-        async def one(_number: int) -> None:
-            query = {"portfolio_id": "PORT-001", "state": "RECONCILED"}
-            (await self.http.get("/v1/orders", params=query, headers=self._key("viewer"))).raise_for_status()
+    async def listing(self) -> list[Row]:
+        """ListOrders with two filters over HTTP, on books of copies of this run's orders."""
+        samples = self.stack.store.orders.list(limit=50).items
+        store = Store(f"sqlite:///{self.stack.settings.data_dir / 'list.db'}")
+        store.migrate()
+        store.keys.create("bench", [Role.VIEWER], _SECRET)
+        application = create_app(APIContext(store=store, temporal=self.stack.client, version=__version__))
+        medians: list[float] = []
+        rows, written = [], 0
+        async with serving(application, "127.0.0.1", 0) as port:
+            for size in (size for size in _BOOKS if size <= self.listed):
+                self.tell(f"a book of {size:,} orders")
+                await asyncio.to_thread(fill_book, store, samples, size, written)
+                written = size
+                times = await self._listed(f"http://127.0.0.1:{port}")
+                medians.append(times.at(50))
+                ratio = medians[-1] / medians[1] if len(medians) > 2 else None
+                rows.append(
+                    Row(
+                        f"list, two filters, page of 100 of {size:,} orders (p50 / p95 / p99)",
+                        times.text,
+                        ratio="" if ratio is None else f"{ratio:.2f} of {_BOOKS[1]:,}",
+                        target="p50 at most 15 ms" if ratio is None else "at most 1.5",
+                        met=medians[-1] <= 15 if ratio is None else ratio <= 1.5,
+                    )
+                )
+        store.close()
+        return rows
 
-        known = sum(self.stack.store.orders.states().values())
-        return Row(
-            f"list, two filters, {known} orders, page of 100 (p50 / p95 / p99)",
-            (await latencies(30, one)).text,
-        )
+    async def _listed(self, api: str) -> Latencies:
+        """Six pairs of filters by turns, the first three pages of each."""
+        async with httpx.AsyncClient(base_url=api, headers={"X-API-Key": _SECRET}, trust_env=False) as http:
+
+            async def one(number: int) -> None:
+                query: dict[str, str] = dict(_PAIRS[number % len(_PAIRS)])
+                for _ in range(1 + number // len(_PAIRS) % 3):
+                    page = (await http.get("/v1/orders", params=query)).raise_for_status().json()
+                    query["cursor"] = page["next_cursor"] or ""
+                    if not query["cursor"]:
+                        return
+
+            return await latencies(90, one)
 
     async def memory(self) -> list[Row]:
         """What an open order that waits costs the process of worker and API."""

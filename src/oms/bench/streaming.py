@@ -59,6 +59,11 @@ class StreamReport:
     disordered: int
     seconds: float
 
+    @property
+    def rate(self) -> float:
+        """Commands a second."""
+        return self.commands / self.seconds
+
 
 async def measure_stream(
     api: str, keys: dict[str, str], orders: list[str], commands: int, pause: float

@@ -21,6 +21,10 @@ UNPACED = 2000
 def bench(
     orders: Annotated[int, typer.Option(help="Straight-through orders to run.", min=1)] = 300,
     concurrency: Annotated[int, typer.Option(help="How many at a time.", min=1)] = 50,
+    listed: Annotated[
+        int,
+        typer.Option(help="Lists of books of 10,000, 100,000 and 1,000,000 orders, up to so many.", min=0),
+    ] = 100_000,
 ) -> None:
     """Measure the order book on the real stack, beside bare Temporal in the same run."""
     with tempfile.TemporaryDirectory(prefix="oms-bench-") as folder:
@@ -34,10 +38,10 @@ def bench(
             api_requests_per_second=0,
             ibkr_messages_per_second=UNPACED,
         )
-        run_and_leave(_measure(settings, orders, concurrency))
+        run_and_leave(_measure(settings, orders, concurrency, listed))
 
 
-async def _measure(settings: Settings, orders: int, concurrency: int) -> int:
+async def _measure(settings: Settings, orders: int, concurrency: int, listed: int) -> int:
     from oms.bench.benchmark import Bench, machine
     from oms.workers.logs import configure_logging
     from oms.workers.stack import embedded_stack
@@ -46,7 +50,8 @@ async def _measure(settings: Settings, orders: int, concurrency: int) -> int:
     configure_logging(settings, "bench", settings.data_dir / "logs" / "oms.log")
     console = Console(width=None if sys.stdout.isatty() else 140)
     async with embedded_stack(settings) as stack:
-        rows = await Bench(stack, orders, concurrency, lambda text: console.print(f"[dim]{text}")).report()
+        bench = Bench(stack, orders, concurrency, listed, lambda text: console.print(f"[dim]{text}"))
+        rows = await bench.report()
     console.print(_table(rows, machine()))
     return 0 if all(row.met is not False for row in rows) else 1
 

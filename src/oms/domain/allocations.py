@@ -8,7 +8,7 @@ from uuid import UUID
 
 from oms.domain import commands as cmd
 from oms.domain import events as ev
-from oms.domain.allocating import ProRata, Scheme, WeightTarget, spread
+from oms.domain.allocating import MAX_ACCOUNTS, ProRata, Scheme, WeightTarget, spread
 from oms.domain.dividing import divide, odd_part, places_of
 from oms.domain.drafting import Draft
 from oms.domain.errors import Code, Refused
@@ -95,6 +95,7 @@ def create_allocation(draft: Draft, command: cmd.CreateAllocation) -> None:
     allocated = add(order.allocated_quantity, command.quantity)
     if allocated > order.executed_quantity:
         _allocation_mismatch(order, allocated)
+    _room_for(order, 1)
     draft.add(
         ev.AllocationCreated(
             allocation_id=command.allocation_id,
@@ -156,8 +157,21 @@ def _lot_of_the_sources(order: Order) -> Decimal:
     return Decimal(f"1E-{places_of((order.executed_quantity, *quantities))}")
 
 
+def _room_for(order: Order, count: int) -> None:
+    """Raises Refused: VALIDATION_FAILED where the order would have more allocations than it can carry."""
+    if len(order.allocations) + count > MAX_ACCOUNTS:
+        raise Refused(
+            Code.VALIDATION_FAILED,
+            f"An order has at most {MAX_ACCOUNTS} allocations; it has {len(order.allocations)}.",
+            field="accounts",
+            limit=MAX_ACCOUNTS,
+            actual=len(order.allocations) + count,
+        )
+
+
 def _add_portions(draft: Draft, scheme: Scheme, quantity: Decimal, lot: Decimal, ids: Sequence[str]) -> None:
     portions = spread(scheme, quantity, lot)
+    _room_for(draft.order, len(portions))
     if len(ids) < len(portions):
         raise Refused(
             Code.VALIDATION_FAILED,

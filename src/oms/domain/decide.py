@@ -152,6 +152,14 @@ def _update(draft: Draft, command: cmd.UpdateOrder) -> None:
             state=state,
             allowed=sorted(ECONOMICS_OPEN),
         )
+    if order.shares and changes.get("ordered_quantity", order.ordered_quantity) != order.ordered_quantity:
+        raise Refused(
+            Code.FIELD_LOCKED,
+            f"ordered_quantity cannot change: {order.order_id} was merged for several portfolios and keeps "
+            "their shares.",
+            fields=["ordered_quantity"],
+            state=state,
+        )
     if economic:
         _check_terms(order, changes, draft.now)
     news = {name for name, value in changes.items() if (value or None) != (getattr(order, name) or None)}

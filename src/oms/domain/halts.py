@@ -3,11 +3,14 @@
 Who may: see `HALTERS` and `RESUMERS`. Stopping is for more people than starting again.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from oms.domain.commands import CreateOrder
 from oms.domain.errors import Code, Refused
+from oms.domain.events import Share
 from oms.domain.model import Open
 from oms.domain.terms import Role
 
@@ -37,25 +40,55 @@ class Halt(Open):
         return f"{self.scope} {self.subject}".strip()
 
 
-def covering(
-    halts: Iterable[Halt],
-    *,
-    portfolio_id: str | None = None,
-    account_ids: Collection[str] = (),
-    venue: str | None = None,
-) -> Halt | None:
-    """The halt that stops such an order, the widest first; None where none does.
+@dataclass(frozen=True)
+class Dealing:
+    """What an order deals for and where: its portfolios, its accounts by our ids, the broker's account, the venue.
 
-    `account_ids`: every name the account has, its own and the broker's.
+    An order that was merged for several portfolios deals for all of them.
     """
-    subjects = {
-        HaltScope.FIRM: ("",),
-        HaltScope.PORTFOLIO: (portfolio_id,),
-        HaltScope.ACCOUNT: tuple(account_ids),
-        HaltScope.VENUE: (venue,),
-    }
-    found = [halt for halt in halts if halt.subject in subjects[halt.scope]]
-    return min(found, key=lambda halt: list(HaltScope).index(halt.scope), default=None)
+
+    portfolio_ids: frozenset[str]
+    account_ids: frozenset[str]
+    broker_account: str | None = None
+    venue: str | None = None
+
+    def at(self, venue: str | None, broker_account: str | None) -> "Dealing":
+        """The same dealing at another venue and account, where they are given."""
+        return replace(self, venue=venue or self.venue, broker_account=broker_account or self.broker_account)
+
+
+def dealing(request: CreateOrder, default_account_id: str, shares: Iterable[Share]) -> Dealing:
+    """What an order with these terms deals for, and where it goes by itself."""
+    shared = tuple(shares)
+    route = request.route
+    return Dealing(
+        portfolio_ids=frozenset({request.portfolio_id, *(share.portfolio_id for share in shared)}),
+        account_ids=frozenset({default_account_id, *(share.account_id for share in shared)}),
+        broker_account=route.account if route else None,
+        venue=route.venue if route else None,
+    )
+
+
+def covering(halts: Iterable[Halt], order: Dealing, names: Mapping[str, Collection[str]]) -> Halt | None:
+    """The halt that stops `order`, the widest first; None where none does.
+
+    `names`: for an account's id, every name it has, its own and the broker's. A halt may use any of them.
+    """
+    known = {name for account_id in order.account_ids for name in (account_id, *names.get(account_id, ()))}
+    known |= {order.broker_account} if order.broker_account else set()
+
+    def stops(halt: Halt) -> bool:
+        match halt.scope:
+            case HaltScope.FIRM:
+                return True
+            case HaltScope.PORTFOLIO:
+                return halt.subject in order.portfolio_ids
+            case HaltScope.ACCOUNT:
+                return bool(known & {halt.subject, *names.get(halt.subject, ())})
+            case HaltScope.VENUE:
+                return halt.subject == order.venue
+
+    return min(filter(stops, halts), key=lambda halt: list(HaltScope).index(halt.scope), default=None)
 
 
 def check_subject(scope: HaltScope, subject: str) -> None:

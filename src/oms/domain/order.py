@@ -12,6 +12,7 @@ from oms.domain.commands import CreateOrder, Route, RuleResult, Violation
 from oms.domain.events import Event, Link, Share, Stamp
 from oms.domain.executions import Ledger, unfilled
 from oms.domain.facts import CustodianStatement
+from oms.domain.halts import Dealing, dealing
 from oms.domain.instructions import SettlementInstruction
 from oms.domain.lifecycle import OWNER, TERMINAL
 from oms.domain.model import Open
@@ -268,6 +269,10 @@ class Order(Open):
     @property
     def live_placements(self) -> tuple[Placement, ...]:
         return tuple(placement for placement in self.placements if not placement.is_over)
+
+    @property
+    def dealing(self) -> Dealing:
+        return dealing(self.request, self.default_account_id, self.shares)
 
     @property
     def is_terminal(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from oms.domain import commands as cmd
+from oms.domain.allocating import MAX_ACCOUNTS
 from oms.domain.commands import Actor, CreateOrder
 from oms.domain.decide import Opening, decide, in_the_future, opening_events
 from oms.domain.errors import Code, Refused
@@ -20,6 +21,7 @@ from oms.domain.model import Model
 from oms.domain.numbers import Quantity, plain, total
 from oms.domain.order import Order
 from oms.domain.terms import LinkKind, Role
+from oms.domain.weighing import Node, weigh
 
 MAX_PARTS = 100
 
@@ -103,11 +105,15 @@ def check(
     now: datetime,
     ts_event_ns: int,
     expected_version: int | None = None,
+    restructuring_id: str = "RST-not-begun",
 ) -> tuple[Opening, ...]:
-    """The new orders, or the refusal that the first source with an objection would give. Raises Refused."""
+    """The new orders, or the refusal that the first source with an objection would give. Raises Refused.
+
+    A source that `restructuring_id` holds already has none: the same undertaking again goes on with it.
+    """
     _named_once(plan)
     asked = cmd.Instruction(
-        command=first_command(plan, "RST-not-begun"),
+        command=first_command(plan, restructuring_id),
         actor=actor,
         ts_event_ns=ts_event_ns,
         expected_version=expected_version,
@@ -122,8 +128,17 @@ def check(
 
 
 def _remainder(plan: Remainder, source: Order, actor: Actor, ts_event_ns: int) -> Opening:
+    """What is unfilled; of a merged order it is for its shares in proportion, in whole lots."""
     link = (Link(kind=LinkKind.REMAINDER, order_id=source.order_id, source=True),)
-    return _opening(source, plan.order_id, source.unfilled_quantity, link, (), actor, ts_event_ns)
+    unfilled = source.unfilled_quantity
+    nodes = [Node(str(number), share.quantity) for number, share in enumerate(source.shares)]
+    weighed = weigh(nodes, unfilled, source.instrument.lot_size, "share") if nodes else ()
+    shares = tuple(
+        source.shares[each.position].model_copy(update={"quantity": each.quantity})
+        for each in weighed
+        if each.quantity
+    )
+    return _opening(source, plan.order_id, unfilled, link, shares, actor, ts_event_ns)
 
 
 def _named_once(plan: Plan) -> None:
@@ -139,7 +154,11 @@ def _alike(order: Order) -> dict[str, str]:
     """What orders must have in common to become one, in words."""
     request, route = order.request, order.route
     account = f"{route.venue} {route.account}" if route else None
-    how = f" {route.strategy} {dict(sorted(route.params.items()))}" if route and route.strategy else ""
+    how = (
+        " ".join([route.strategy or "", *(f"{k}={v}" for k, v in sorted(route.params.items()))])
+        if route
+        else ""
+    )
     values: dict[str, Any] = {
         "instrument_id": order.instrument_id,
         "direction": order.direction,
@@ -148,7 +167,7 @@ def _alike(order: Order) -> dict[str, str]:
         "stop_price": order.stop_price and plain(order.stop_price),
         "time_in_force": order.time_in_force,
         "expires_at": order.expires_at and order.expires_at.isoformat(),
-        "route": account and f"{account}{how}",
+        "route": account and f"{account} {how}".strip(),
         "automation": request.automation,
         "compliance": request.compliance,
     }
@@ -167,6 +186,14 @@ def _merged(plan: Merge, sources: Sequence[Order], actor: Actor, ts_event_ns: in
                 raise _mismatch(first, source, field, ours, theirs[field])
     links = tuple(Link(kind=LinkKind.MERGED, order_id=s.order_id, source=True) for s in sources)
     shares = tuple(share for source in sources for share in _shares(source)) if plan.allocation else ()
+    if len(shares) > MAX_ACCOUNTS:
+        raise Refused(
+            Code.MERGE_MISMATCH,
+            f"The merged order would have {len(shares)} shares; at most {MAX_ACCOUNTS} are kept.",
+            field="order_ids",
+            limit=MAX_ACCOUNTS,
+            actual=len(shares),
+        )
     quantity = total(source.ordered_quantity for source in sources)
     opening = _opening(first, plan.order_id, quantity, links, shares, actor, ts_event_ns)
     agreed = opening.request.model_copy(update=_agreed(sources))

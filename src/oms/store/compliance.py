@@ -15,6 +15,7 @@ from oms.domain.commands import RuleResult
 from oms.domain.compliance import Verdict
 from oms.domain.control import ControlEvent
 from oms.domain.errors import Code, Refused
+from oms.domain.halts import Dealing
 from oms.domain.model import Open
 from oms.domain.order import Order
 from oms.domain.reference import Portfolio
@@ -40,6 +41,12 @@ class WhatIf(Open):
     portfolio_id: str
     account_id: str | None = None
     proposal: Proposal
+
+    @property
+    def dealing(self) -> Dealing:
+        return Dealing(
+            frozenset({self.portfolio_id}), frozenset({self.account_id} if self.account_id else ())
+        )
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,7 @@ class ComplianceBook:
             for each, applying in zip(asked, rules, strict=True):
                 book = books[each.portfolio_id]
                 proposal = _priced(each.proposal, book)
-                halt = standing_halt(connection, each.portfolio_id, [each.account_id], None)
+                halt = standing_halt(connection, each.dealing)
                 results = evaluate(applying, book, proposal) if halt is None else (halted_result(halt),)
                 verdicts.append(Verdict(order_version=0, results=results))
                 books[each.portfolio_id] = commit(book, proposal)
@@ -195,7 +202,7 @@ class ComplianceBook:
         """What the rules say of one part. A halt stops orders, and nothing that was traded before."""
         order = check.order
         if check.gate == PRE_TRADE:
-            halt = standing_halt(connection, part.portfolio_id, part.account_ids, order.route)
+            halt = standing_halt(connection, order.dealing)
             if halt is not None:
                 return (halted_result(halt),)
         rules = self._rules.applying(connection, part.portfolio_id, *part.account_ids)

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, select
 
-from oms.domain.commands import Route, RuleResult
-from oms.domain.halts import Halt, HaltScope, covering, refusal
+from oms.domain.commands import RuleResult
+from oms.domain.halts import Dealing, Halt, HaltScope, covering, refusal
 from oms.domain.reference import Account
 from oms.domain.terms import Severity
 from oms.store import tables
@@ -15,10 +15,8 @@ HALT = "HALT"
 _LONGEST_DESCRIPTION = 1000
 
 
-def standing_halt(
-    connection: Connection, portfolio_id: str, account_ids: Iterable[str | None], route: Route | None
-) -> Halt | None:
-    """The halt that stops an order of this portfolio, for these accounts, to this route; None where none does."""
+def standing_halt(connection: Connection, order: Dealing) -> Halt | None:
+    """The halt that stops such an order; None where none does. One query while nothing is halted."""
     halts = [
         Halt(
             scope=HaltScope(row.scope),
@@ -29,15 +27,15 @@ def standing_halt(
         )
         for row in connection.execute(select(tables.halts))
     ]
-    if not halts:
-        return None
-    names = {each for each in account_ids if each is not None}
-    accounts = select(tables.accounts.c.body).where(tables.accounts.c.account_id.in_(names))
-    names |= {Account.model_validate_json(body).broker_account for body in connection.scalars(accounts)}
-    if route is not None and route.account is not None:
-        names.add(route.account)
-    venue = None if route is None else route.venue
-    return covering(halts, portfolio_id=portfolio_id, account_ids=names, venue=venue)
+    return covering(halts, order, names_of(connection, order, halts)) if halts else None
+
+
+def names_of(connection: Connection, order: Dealing, halts: Iterable[Halt]) -> dict[str, set[str]]:
+    """By account id, the broker's name of each account that the order or a halt names."""
+    wanted = {*order.account_ids, *(halt.subject for halt in halts if halt.scope is HaltScope.ACCOUNT)}
+    accounts = select(tables.accounts.c.body).where(tables.accounts.c.account_id.in_(wanted))
+    found = (Account.model_validate_json(body) for body in connection.scalars(accounts))
+    return {account.account_id: {account.broker_account} for account in found}
 
 
 def halted_result(halt: Halt) -> RuleResult:

@@ -1,5 +1,6 @@
 """Trading that is halted, and by whom."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,10 +8,12 @@ from sqlalchemy import Connection, Row, delete, select
 
 from oms.domain.control import ControlEvent, ControlKind
 from oms.domain.drafting import nanoseconds
-from oms.domain.halts import Halt, HaltScope
+from oms.domain.halts import Dealing, Halt, HaltScope, covering
+from oms.domain.order import Order
 from oms.store import tables
 from oms.store.control import ControlJournal
 from oms.store.database import Database
+from oms.store.halting import names_of, standing_halt
 
 
 class Halts:
@@ -65,6 +68,23 @@ class Halts:
         """Every halt in force, the oldest first. One query, of a table that is nearly always empty."""
         with self._database.read() as connection:
             return tuple(_halt(row) for row in connection.execute(self._all))
+
+    def over(self, order: Dealing) -> Halt | None:
+        """The halt that stops such an order, the widest first; None where none does."""
+        with self._database.read() as connection:
+            return standing_halt(connection, order)
+
+    def within(self, halt: Halt, orders: Iterable[Order]) -> list[Order]:
+        """Those of `orders` that `halt` covers, wherever they may go."""
+        kept = []
+        with self._database.read() as connection:
+            for order in orders:
+                deals = order.dealing
+                places = [deals, *(deals.at(p.venue, p.account) for p in order.live_placements)]
+                names = names_of(connection, deals, [halt])
+                if any(covering([halt], place, names) for place in places):
+                    kept.append(order)
+        return kept
 
     def _standing(self, connection: Connection, scope: HaltScope, subject: str) -> Halt | None:
         halts = tables.halts.c

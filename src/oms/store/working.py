@@ -1,7 +1,5 @@
 """What works at a venue now, over all orders."""
 
-from collections.abc import Collection
-
 from sqlalchemy import select
 
 from oms.domain.lifecycle import WORKING
@@ -10,17 +8,8 @@ from oms.store import tables
 from oms.store.database import Database
 
 
-def working_placements(
-    database: Database,
-    *,
-    portfolio_id: str | None = None,
-    accounts: Collection[str] | None = None,
-    venue: str | None = None,
-) -> list[tuple[str, str]]:
-    """(order_id, placement_id) of every placement that has not ended at its venue, the oldest order first.
-
-    `accounts` are names at the broker. What is not given is any.
-    """
+def working_placements(database: Database) -> list[tuple[str, str]]:
+    """(order_id, placement_id) of every placement that has not ended at its venue, the oldest order first."""
     placements, orders = tables.placements.c, tables.orders.c
     query = (
         select(placements.order_id, placements.placement_id)
@@ -30,12 +19,6 @@ def working_placements(
             placements.status.not_in([status.value for status in VENUE_FINAL]),
         )
     )
-    if portfolio_id is not None:
-        query = query.where(orders.portfolio_id == portfolio_id)
-    if accounts is not None:
-        query = query.where(placements.account.in_(sorted(accounts)))
-    if venue is not None:
-        query = query.where(placements.venue == venue)
     with database.read() as connection:
         rows = connection.execute(query.order_by(orders.created_at, placements.order_id, placements.ordinal))
         return [(row.order_id, row.placement_id) for row in rows]

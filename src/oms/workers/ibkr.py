@@ -6,6 +6,7 @@ from datetime import timedelta
 import structlog
 from temporalio.worker import Worker
 
+from oms.activities.contracts import ContractActivities
 from oms.activities.venue import VenueActivities
 from oms.domain.terms import Venue
 from oms.gateways.ibkr.gateway import IBKRGateway
@@ -49,7 +50,7 @@ async def ibkr_gateway_process(settings: Settings) -> None:
     store = usable_store(settings)
     client = await connect(settings)
     gateway = IBKRGateway(ibkr_settings(settings), store, FactDelivery(client, store, Venue.IBKR))
-    venue = VenueActivities(gateway)
+    venue, contracts = VenueActivities(gateway), ContractActivities(gateway)
     async with contextlib.AsyncExitStack() as stack:
         await gateway.start()
         stack.push_async_callback(gateway.stop)
@@ -58,7 +59,7 @@ async def ibkr_gateway_process(settings: Settings) -> None:
                 Worker(
                     client,
                     task_queue=gateway_queue(Venue.IBKR, account),
-                    activities=[venue.place, venue.cancel, venue.ask],
+                    activities=[venue.place, venue.cancel, venue.ask, contracts.describe_instrument],
                     max_concurrent_activities=settings.gateway_activities,
                     graceful_shutdown_timeout=timedelta(seconds=3),
                 )

@@ -33,6 +33,7 @@ from oms.workflows.contract import DESK_QUEUE, ORDER_QUEUE, STATE_QUERY
 from oms.workflows.invariants import InvariantsWorkflow
 from oms.workflows.monitor import MonitorWorkflow
 from oms.workflows.order import OrderWorkflow
+from oms.workflows.resolving import ResolveInstrument
 from oms.workflows.restructuring import RestructuringWorkflow
 from oms.workflows.watching import (
     INVARIANTS,
@@ -91,7 +92,13 @@ def build_desk_worker(client: Client, store: Store, settings: Settings, *, queue
     return Worker(
         client,
         task_queue=queue,
-        workflows=[RestructuringWorkflow, BatchWorkflow, MonitorWorkflow, InvariantsWorkflow],
+        workflows=[
+            RestructuringWorkflow,
+            BatchWorkflow,
+            MonitorWorkflow,
+            InvariantsWorkflow,
+            ResolveInstrument,
+        ],
         activities=[
             desk.instruct_order,
             desk.read_order,

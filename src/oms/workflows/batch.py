@@ -10,6 +10,9 @@ with workflow.unsafe.imports_passed_through():
     from oms.workflows.contract import BATCH_WORKFLOW, DONE_UPDATE, BatchInput, Replies
 
 AT_ONCE = 16
+MANY = 200
+"""Above so many orders refusals are kept in short, so that all replies fit into one message."""
+_SHORT = 300
 """How many orders are asked at a time."""
 
 
@@ -63,7 +66,8 @@ class BatchWorkflow:
             batch.ts_event_ns,
             batch.correlation_id,
         )
-        return await ports.INSTRUCT_ORDER(told, summary=f"{step.command.kind} {step.order_id}")
+        reply = await ports.INSTRUCT_ORDER(told, summary=f"{step.command.kind} {step.order_id}")
+        return reply if len(batch.steps) <= MANY else _short(reply)
 
     def show(self) -> None:
         refused = [reply for reply in self.replies if reply is not None and reply.refusal is not None]
@@ -71,3 +75,11 @@ class BatchWorkflow:
         lines = [f"**{answered}** of {len(self.replies)} orders have answered, {len(refused)} refused."]
         lines += [f"- `{reply.order_id}`: {reply.refusal.message}" for reply in refused[:20] if reply.refusal]
         workflow.set_current_details("\n".join(lines))
+
+
+def _short(reply: Reply) -> Reply:
+    """The reply with no more than the first words of a refusal."""
+    if reply.refusal is None:
+        return reply
+    refusal = reply.refusal.model_copy(update={"message": reply.refusal.message[:_SHORT], "facts": {}})
+    return reply.model_copy(update={"refusal": refusal})

@@ -19,6 +19,7 @@ from oms.domain.facts import SettlementReported
 from oms.domain.findings import Look, Looked, Round, Rounded
 from oms.domain.instructions import SettlementInstruction
 from oms.domain.order import JournalBatch, Order, Recording
+from oms.domain.reference import InstrumentQuestion, InstrumentsFound
 from oms.domain.settlement import CustodianAnswer, SettlementDate
 from oms.domain.venues import PlacementTicket, VenueAnswer
 
@@ -147,6 +148,15 @@ CHECK_INVARIANTS: Port[Round, Rounded] = Port(
     "check_invariants", Rounded, timedelta(minutes=2), UNTIL_IT_WORKS, patience=timedelta(minutes=5)
 )
 
+DESCRIBE_INSTRUMENT: Port[InstrumentQuestion, InstrumentsFound] = Port(
+    "describe_instrument",
+    InstrumentsFound,
+    timedelta(seconds=5),
+    RetryPolicy(maximum_attempts=2),
+    patience=timedelta(seconds=7),
+)
+"""Somebody waits for the answer: a gateway that does not take the question in time is away."""
+
 LOCAL_PORTS: Mapping[str, LocalPort[Any, Any]] = {
     port.name: port for port in (RECORD, EVALUATE_PRE_TRADE, EVALUATE_POST_TRADE, SETTLEMENT_DATE)
 }
@@ -164,5 +174,6 @@ PORTS: Mapping[str, Port[Any, Any]] = {
         OPEN_ORDER,
         WATCH_LIMITS,
         CHECK_INVARIANTS,
+        DESCRIBE_INSTRUMENT,
     )
 }

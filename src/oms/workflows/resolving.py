@@ -9,26 +9,17 @@ from datetime import timedelta
 from typing import Final
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
 
 from oms.domain.model import Open
 from oms.domain.reference import InstrumentQuestion, InstrumentsFound
 from oms.domain.terms import Venue
 from oms.workflows.contract import gateway_queue
-from oms.workflows.ports import Port
+from oms.workflows.ports import DESCRIBE_INSTRUMENT
 
 RESOLVE_WORKFLOW: Final = "ResolveInstrument"
 LOOKED_UP_WITHIN = timedelta(seconds=12)
 """The whole look-up, with a worker that has to be found first."""
-DESCRIBE_INSTRUMENT: Port[InstrumentQuestion, InstrumentsFound] = Port(
-    "describe_instrument",
-    InstrumentsFound,
-    timedelta(seconds=5),
-    RetryPolicy(maximum_attempts=2),
-    patience=timedelta(seconds=7),
-)
-"""Somebody waits for the answer: a gateway that does not take the question in time is away."""
 
 
 class Lookup(Open):

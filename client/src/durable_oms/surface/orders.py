@@ -139,10 +139,24 @@ class Orders:
         state: str | None = None,
         direction: str | None = None,
         after: int | None = None,
+        *,
+        basket_id: str | None = None,
+        created_after: Day | None = None,
+        created_before: Day | None = None,
     ) -> Content:
-        """Every journal event from now on, or after the position `after` (0: all of them); none twice, none left out."""
+        """Every journal event from now on, or after the position `after` (0: all of them); none twice, none left out.
+
+        `state` is the one that the event led to; `created_after` and `created_before` are about its order.
+        """
         return followed(
-            after, portfolio_id=portfolio_id, instrument_id=instrument_id, state=state, direction=direction
+            after,
+            portfolio_id=portfolio_id,
+            instrument_id=instrument_id,
+            state=state,
+            direction=direction,
+            basket_id=basket_id,
+            created_after=created_after,
+            created_before=created_before,
         )
 
     @operation("GET /v1/exceptions", page(ListedException.model_validate))

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from oms.api.bodies import CancelBody, Nothing, ReasonBody
 from oms.api.desk import AtDesk, Desk
+from oms.api.new_order import known_basket
 from oms.api.paging import Paging
 from oms.api.problems import Problem, problem_response, refusals
 from oms.api.routers.shared import book_router
@@ -296,10 +297,4 @@ def _put(desk: Desk, basket: Basket, order_ids: Sequence[str]) -> None:
 def _basket(desk: Desk, basket_id: str) -> tuple[Basket, tuple[tuple[str, State], ...]]:
     """The basket and those of its orders that the caller may see. Blocks. Raises Refused: BASKET_NOT_FOUND."""
     caller = desk.asking.caller
-    seen = caller.reach.portfolio_ids
-    basket = desk.store.baskets.get(basket_id)
-    members = desk.store.baskets.members(basket_id, seen) if basket else ()
-    hidden = seen is not None and not members and basket is not None and basket.created_by != caller.name
-    if basket is None or hidden:
-        raise Refused(Code.BASKET_NOT_FOUND, f"There is no basket {basket_id!r}.", basket_id=basket_id)
-    return basket, members
+    return known_basket(desk.store, basket_id, caller.reach, caller.name)

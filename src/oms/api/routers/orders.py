@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 from oms.api.bodies import Changes, OrderPatch
 from oms.api.desk import AtDesk, OrderId
+from oms.api.listing import orders_answer
 from oms.api.new_order import NewOrder
-from oms.api.paging import Paging, page_answer, window_answer
+from oms.api.paging import Paging, window_answer
 from oms.api.problems import refusals
 from oms.api.routers.shared import book_router
 from oms.api.validation import LooseInstant, of_validation
@@ -84,9 +85,7 @@ def list_orders(
         created_before=created_before,
         portfolio_ids=desk.asking.caller.reach.portfolio_ids,
     )
-    return page_answer(
-        desk.store.orders.list(wanted, window.limit, window.offset, window.cursor), OrderView.of
-    )
+    return orders_answer(desk.store.orders.bodies(wanted, window.limit, window.offset, window.cursor))
 
 
 @router.get(

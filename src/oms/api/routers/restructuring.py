@@ -14,7 +14,7 @@ from oms.api.desk import AtDesk, Desk, OrderId
 from oms.api.problems import refusals
 from oms.api.routers.shared import book_router
 from oms.api.views import View, answer
-from oms.domain.errors import Code
+from oms.domain.errors import Code, Refused
 from oms.domain.identifiers import ORDER, RESTRUCTURING, Name, identifier, uuid7
 from oms.domain.model import Model
 from oms.domain.numbers import Quantity
@@ -64,6 +64,12 @@ class NewOrdersView(View):
 )
 async def merge_orders(desk: AtDesk, body: MergeBody) -> Response:
     """Make one order of several. The sources end CANCELED with reason MERGED; orders and sources link to each other."""
+    if desk.asking.expected_version is not None:
+        raise Refused(
+            Code.VALIDATION_FAILED,
+            "If-Match names one order's version; a merge has several and takes none.",
+            field="If-Match",
+        )
     order_id = desk.asking.mint(ORDER)
     await _restructure(desk, Merge(source_ids=body.order_ids, order_id=order_id, allocation=body.allocation))
     return _made(order_id)
@@ -108,7 +114,7 @@ async def _restructure(desk: Desk, plan: Plan) -> None:
         actor=asking.caller.actor,
         ts_event_ns=asking.ts_event_ns,
         correlation_id=asking.request_id,
-        expected_version=asking.expected_version if len(ids) == 1 else None,
+        expected_version=asking.expected_version,
     )
     await desk.book.together.restructure(asked, sources)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from oms.domain.reference import InstrumentQuestion, InstrumentsFound
 from oms.domain.terms import Venue
 from oms.domain.venues import PlacementTicket, VenueAnswer
 from oms.gateways.halting import Halting
@@ -57,7 +58,7 @@ class IBKRGateway:
         books = Books(store, settings, self._inbound, clock)
         locks = Locks()
         sweeps = Sweeps(self._wire, self._inbound)
-        contracts = Contracts(self._wire.contract_details)
+        self._contracts = Contracts(self._wire.contract_details)
         self._placing = Placing(
             settings,
             self._wire,
@@ -65,7 +66,7 @@ class IBKRGateway:
             books,
             self._inbound,
             sweeps,
-            contracts,
+            self._contracts,
             locks,
             Halting(store),
             clock,
@@ -132,6 +133,10 @@ class IBKRGateway:
     async def ask(self, ticket: PlacementTicket) -> VenueAnswer:
         """What the venue knows of the placement; asking changes nothing. Raises GatewayNotReady."""
         return await self._placing.ask(ticket)
+
+    async def describe(self, question: InstrumentQuestion) -> InstrumentsFound:
+        """The instruments IBKR knows under a question. Reads only. Raises GatewayNotReady."""
+        return await self._contracts.described(question)
 
     async def reconcile(self) -> None:
         """Compare with the broker now; returns when that is done."""
