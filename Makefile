@@ -23,7 +23,8 @@ demo: setup
 	$(BIN)/oms demo
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not speed"
+	$(BIN)/python -m pytest -m speed
 
 # The property tests and fuzzers of the suite with new examples in every run; `make test` always takes the same ones.
 explore: setup

@@ -14,7 +14,7 @@ import pytest
 from oms.bench.streaming import StreamReport, measure_stream
 from tests.faults.desk import Desk
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.speed, pytest.mark.timeout(240)]
 WRITERS = 50
 LIMIT_MS = 150.0
 

@@ -180,6 +180,56 @@ def test_a_remainder_is_the_unfilled_part() -> None:
     assert refusal(check, plan, [desk.order], PM, desk.now, NS).code is Code.NO_REMAINDER
 
 
+def merged_for_two(**terms: Any) -> Order:
+    """60 for PORT-001 and 40 for PORT-002."""
+    ours = order(1, ordered_quantity="60", **terms)
+    theirs = order(2, "ACCT-002", ordered_quantity="40", portfolio_id="PORT-002", **terms)
+    (opening,) = merge(ours, theirs, allocation="by_source")
+    return opened(opening)
+
+
+def test_the_quantity_of_an_order_with_shares_cannot_change() -> None:
+    desk = Desk()
+    desk.order = merged_for_two()
+    bigger = cmd.UpdateOrder(changes=cmd.OrderChanges(ordered_quantity=Decimal(50_000)))
+    refused = refusal(desk.command, bigger, Role.PM)
+    assert (refused.code, refused.facts["fields"]) == (Code.FIELD_LOCKED, ["ordered_quantity"])
+
+
+def test_a_remainder_of_an_order_with_shares_is_for_them_in_proportion() -> None:
+    desk = Desk().close("40")
+    source = desk.order.model_copy(update={"shares": merged_for_two().shares})
+    plan = Remainder(source_id=source.order_id, order_id="ORD-9")
+    (rest,) = check(plan, [source], PM, desk.now, NS)
+    assert [(s.portfolio_id, s.quantity) for s in rest.shares] == [("PORT-001", 36), ("PORT-002", 24)]
+
+
+def test_a_merge_of_merges_keeps_so_many_shares_and_no_more() -> None:
+    many = merged_for_two()
+    share = many.shares[0]
+    crowded = many.model_copy(
+        update={"shares": (share,) * 300, "ordered_quantity": share.quantity * 300, "order_id": "ORD-1"}
+    )
+    other = crowded.model_copy(update={"order_id": "ORD-2"})
+    refused = refusal(merge, crowded, other, allocation="by_source")
+    assert (refused.code, refused.facts["limit"], refused.facts["actual"]) == (Code.MERGE_MISMATCH, 500, 600)
+
+
+def test_parameters_of_the_route_are_compared() -> None:
+    plain_route = cmd.Route(venue="IBKR", account="DU1")
+    outside = plain_route.model_copy(update={"params": {"outsideRth": "1"}})
+    refused = refusal(merge, order(1, route=plain_route), order(2, route=outside))
+    assert refused.facts["field"] == "route"
+
+
+def test_the_same_undertaking_again_goes_on_with_what_it_holds() -> None:
+    desk = Desk()
+    desk.command(cmd.BeginRestructuring(restructuring_id="RST-1", link="SPLIT"), Role.PM)
+    plan = Split(source_id=desk.order.order_id, quantities=("50", "50"), order_ids=("ORD-8", "ORD-9"))
+    assert len(check(plan, [desk.order], PM, desk.now, NS, restructuring_id="RST-1")) == 2
+    assert refusal(check, plan, [desk.order], PM, desk.now, NS).code is Code.RESTRUCTURING
+
+
 def test_a_term_that_has_passed_is_told_before_anything_begins() -> None:
     gone = order(1, time_in_force="GTD", expires_at=NOW + timedelta(days=1))
     ids = {"source_id": "ORD-1", "quantities": ("50", "50"), "order_ids": ("ORD-8", "ORD-9")}

@@ -7,6 +7,7 @@ from tests.store.building import NOON, Tale, new_id
 
 from oms.domain import commands as cmd
 from oms.domain.control import ControlKind
+from oms.domain.halts import Halt, HaltScope
 from oms.domain.terms import State
 from oms.store import BadCursor, Store
 from oms.store.baskets import Basket
@@ -80,7 +81,7 @@ def test_who_sees_some_portfolios_sees_their_baskets_and_their_own(store: Store)
     assert store.baskets.list(portfolio_ids=[], created_by="nobody").items == ()
 
 
-def test_what_works_at_a_venue_is_found_by_where_it_works(store: Store) -> None:
+def test_what_works_at_a_venue_is_found_and_told_apart_by_halts(store: Store) -> None:
     tale = Tale(route=cmd.Route(venue="IBKR", account="DU1"))
     placement_id = new_id("PLC")
     tale.do(
@@ -92,10 +93,21 @@ def test_what_works_at_a_venue_is_found_by_where_it_works(store: Store) -> None:
     for order, events in tale.batches:
         store.journal.record(order, events)
     put_order(store, None)
-    found = [(tale.order.order_id, placement_id)]
-    assert working_placements(store.database) == found
-    assert (
-        working_placements(store.database, portfolio_id="PORT-001", accounts=["DU1"], venue="IBKR") == found
-    )
-    for elsewhere in ({"portfolio_id": "PORT-002"}, {"accounts": ["DU2"]}, {"venue": "OPTIONS"}):
-        assert working_placements(store.database, **elsewhere) == []
+    assert working_placements(store.database) == [(tale.order.order_id, placement_id)]
+    covered = {
+        (scope, subject): bool(store.halts.within(halt(scope, subject), [tale.order]))
+        for scope, subject in (
+            (HaltScope.PORTFOLIO, "PORT-001"),
+            (HaltScope.ACCOUNT, "DU1"),
+            (HaltScope.ACCOUNT, "ACCT-001"),
+            (HaltScope.VENUE, "IBKR"),
+            (HaltScope.PORTFOLIO, "PORT-002"),
+            (HaltScope.ACCOUNT, "DU2"),
+            (HaltScope.VENUE, "OPTIONS"),
+        )
+    }
+    assert list(covered.values()) == [True] * 4 + [False] * 3
+
+
+def halt(scope: HaltScope, subject: str) -> Halt:
+    return Halt(scope=scope, subject=subject, reason="a breach", by="carol", since=NOON)

@@ -10,12 +10,14 @@ from datetime import timedelta
 from decimal import Decimal
 from statistics import median
 
+import pytest
 from tests.store import limits
 from tests.store.building import NOON, Tale
 
 from oms.domain.reference import Instrument
 from oms.store import Store
 
+pytestmark = pytest.mark.speed
 LIMIT_MS = 10
 CHECKS = 40
 ROUNDS = 12

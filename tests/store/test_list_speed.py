@@ -23,7 +23,7 @@ from oms.domain.order import Order
 from oms.domain.terms import Direction, Role, State
 from oms.store import OrderFilter, Page, Store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.speed]
 ORDERS = 100_000
 LIMIT_MS = 15.0
 SECRET = "secret-of-the-list"

@@ -124,7 +124,7 @@ def test_headroom_names_what_is_missing(book: Store) -> None:
         with pytest.raises(Refused) as refused:
             book.compliance.headroom(portfolio_id, rule_id, LATER)
         codes[portfolio_id, rule_id] = refused.value.code
-    assert [*codes.values()] == [Code.PORTFOLIO_NOT_FOUND, Code.RULE_NOT_FOUND, Code.UNAVAILABLE]
+    assert [*codes.values()] == [Code.PORTFOLIO_NOT_FOUND, Code.RULE_NOT_FOUND, Code.NOT_COMPUTABLE]
     assert book.compliance.headroom("PORT-001", None, LATER) == ()
 
 
