@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from oms.api.app import create_app
+from oms.api.compliance_events import KINDS, ComplianceEventView
 from oms.api.idempotency import fingerprint
 from oms.api.routing import new_uuid
 from oms.domain.control import ControlKind
@@ -274,6 +275,15 @@ async def test_a_merged_order_is_halted_for_each_of_its_portfolios(desk: Desk) -
     placement = {"venue": "IBKR", "quantity": "100"}
     answer = await desk.post(f"/v1/orders/{order_id}/placements", placement, Role.TRADER)
     assert refused(answer, 409, "HALTED")["subject"] == "PORT-002"
+
+
+async def test_a_halt_is_told_to_who_watches_compliance(desk: Desk) -> None:
+    head = desk.context.store.control.head()
+    await halted(desk, PORTFOLIO)
+    (event,) = desk.context.store.control.stream(head, kinds=KINDS)
+    told = ComplianceEventView.of(event)
+    assert (told.event_type, told.portfolio_id, told.reason) == ("halted", "PORT-001", "a breach")
+    assert (told.rule_id, told.severity, told.actor) == (None, None, "compliance")
 
 
 # -- again ---------------------------------------------------------------------------------------------

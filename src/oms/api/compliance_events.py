@@ -1,4 +1,5 @@
-"""Compliance events as subscribers see them: limits that break and clear, orders that fail, rules that change."""
+"""Compliance events as subscribers see them: limits that break and clear, orders that fail, rules
+that change, halts."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,11 @@ KINDS = frozenset(
         ControlKind.RULE_CREATED,
         ControlKind.RULE_UPDATED,
         ControlKind.RULE_DELETED,
+        ControlKind.HALTED,
+        ControlKind.RESUMED,
     }
 )
+_OF_HALTS = frozenset({ControlKind.HALTED, ControlKind.RESUMED})
 _OF_ORDERS = frozenset({ControlKind.ORDER_FAILED, ControlKind.ORDER_WARNED, ControlKind.ORDER_OVERRIDDEN})
 
 
@@ -103,5 +107,7 @@ def _gravest(event: ControlEvent) -> tuple[str | None, Severity | None]:
         violations = event.data.get("violations") or [{}]
         first = next((v for v in violations if v.get("severity") == Severity.HARD), violations[0])
         return first.get("rule_id"), first.get("severity")
+    if event.kind in _OF_HALTS:
+        return None, None
     told = event.data.get("rule", event.data)
     return event.subject, told.get("severity")

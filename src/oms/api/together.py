@@ -173,14 +173,14 @@ class Together:
         return True
 
     async def _undertake(self, name: str, workflow: str, asked: Any, answer: type[A], what: str) -> A:
-        """Start the workflow, or find it started or ended, and wait for its answer."""
+        """Start the workflow, or find it started or ended, and wait for its answer. One that failed begins again."""
         operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             workflow,
             asked,
             id=name,
             task_queue=DESK_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
             static_summary=what[:200],
         )
         try:
