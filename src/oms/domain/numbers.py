@@ -7,6 +7,7 @@ that would not fit raises instead of losing a digit. Only an average may round, 
 import re
 from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from functools import reduce
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
@@ -86,15 +87,12 @@ Price = Annotated[_Bounded, Field(gt=0)]
 
 def add(*values: Decimal) -> Decimal:
     """The exact sum."""
-    return total(values)
+    return reduce(_EXACT.add, values, ZERO)
 
 
 def total(values: Iterable[Decimal]) -> Decimal:
     """The exact sum of `values`."""
-    result = ZERO
-    for value in values:
-        result = _EXACT.add(result, value)
-    return result
+    return reduce(_EXACT.add, values, ZERO)
 
 
 def subtract(left: Decimal, right: Decimal) -> Decimal:
