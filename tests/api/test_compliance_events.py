@@ -216,12 +216,12 @@ def test_what_is_out_of_reach_is_never_taken() -> None:
     ours = ControlEvent(
         kind=ControlKind.LIMIT_BREACHED, subject="R-1", portfolio_id="PORT-002", actor="x", ts_ns=1
     )
-    others, rule, halted = (
+    others, rule, basket = (
         ours.model_copy(update={"portfolio_id": "PORT-001"}),
         ours.model_copy(update={"portfolio_id": None, "kind": ControlKind.RULE_CREATED}),
-        ours.model_copy(update={"kind": ControlKind.HALTED}),
+        ours.model_copy(update={"kind": ControlKind.BASKET_CREATED}),
     )
-    every = (ours, others, rule, halted)
+    every = (ours, others, rule, basket)
     for wanted, seen_by in (
         (WantedEvents(), (ours, others, rule)),
         (WantedEvents(("PORT-002",)), (ours,)),
