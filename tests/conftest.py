@@ -12,5 +12,5 @@ settings.load_profile(os.environ.get("OMS_TESTS_HYPOTHESIS", "gate"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files begin first, so that the workers end together."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """The tests that kill processes take longest and begin first, so that the workers end together."""
+    items.sort(key=lambda item: item.get_closest_marker("fault") is None)

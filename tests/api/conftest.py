@@ -23,11 +23,8 @@ async def server() -> AsyncIterator[TemporalServer]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    folder: Path = tmp_path_factory.mktemp("api")
-    made = Store(f"sqlite:///{folder / 'oms.db'}")
-    made.migrate()
+def describe(made: Store) -> None:
+    """The accounts and portfolios that every test relies on, as they have to be."""
     reference = made.reference
     for number in ("001", "002"):
         reference.put_account(
@@ -41,6 +38,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
                 default_account_id=f"ACCT-{number}",
             )
         )
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    folder: Path = tmp_path_factory.mktemp("api")
+    made = Store(f"sqlite:///{folder / 'oms.db'}")
+    made.migrate()
+    describe(made)
     for role, secret in SECRETS.items():
         made.keys.create(role.value, [role], secret)
     made.keys.create("second", [Role.PM, Role.TRADER, Role.VIEWER], "secret-second", portfolios=["PORT-002"])

@@ -21,6 +21,8 @@ from schemathesis.specs.openapi.checks import content_type_conformance, status_c
 from oms.api.app import create_app
 from oms.domain.errors import MEANING, Code
 from oms.domain.terms import Role
+from oms.store import Store
+from tests.api.conftest import describe
 from tests.api.desk import Desk, serving
 
 BOOK = {
@@ -43,6 +45,17 @@ schemathesis.openapi.format(
 ELSEWHERE = {"/v1/stream", "/v1/compliance/events", "/v1/instruments/resolve"}
 """Answers without end, and the look-up at the broker, which waits for a gateway: they have tests of their own."""
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _left_as_it_was(store: Store) -> Iterator[None]:
+    """The stack is shared: what a fuzzer made of accounts, halts and rules ends with this file."""
+    yield
+    describe(store)
+    for halt in store.halts.all():
+        store.halts.lift(halt.scope, halt.subject, "test", "the fuzzer is done")
+    for rule in store.rules.list(limit=500, active=True).items:
+        store.rules.deactivate(rule.rule_id)
 
 
 async def test_every_operation_has_the_order_books_own_name(desk: Desk) -> None:

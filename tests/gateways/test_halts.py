@@ -95,12 +95,10 @@ async def test_a_halt_set_while_a_placement_waits_for_its_turn_stops_it(rig: Rig
     waiting = [asyncio.create_task(gateway.place(order)) for order in orders]
     await eventually(lambda: any(rig.at_the_broker(order) for order in orders))
     halt(rig.store, HaltScope.FIRM)
-    sent = {order.placement_id for order in orders if rig.intent(order) is not None}
     answers = await asyncio.gather(*waiting)
-    late = [answer for order, answer in zip(orders, answers, strict=True) if order.placement_id not in sent]
-    assert late
-    assert {status(answer) for answer in late} == {PlacementStatus.REJECTED}
-    assert sum(len(rig.at_the_broker(order)) for order in orders) == len(sent)
+    stopped = [status(answer) is PlacementStatus.REJECTED for answer in answers]
+    assert sum(stopped) >= 3, "two were given a turn, a third may have been looked at before the halt"
+    assert [rig.at_the_broker(order) == [] for order in orders] == stopped
 
 
 async def test_cancels_go_out_while_halted(rig: Rig) -> None:

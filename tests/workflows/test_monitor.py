@@ -213,4 +213,8 @@ async def test_a_look_that_fails_is_tried_again_and_shown(
         quote(store, "1100")
         monkeypatch.setattr(store.compliance, "watch", real)
         await until_told(store, 1)
-        assert "1 limit(s) over" in await details()
+
+        async def says_what_is_over() -> bool:
+            return "1 limit(s) over" in await details()
+
+        await until(says_what_is_over, "the limit in the details")

@@ -1,5 +1,6 @@
 """Settlement dates from exchange sessions. Calendars change with the library, so the answer is kept in history."""
 
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -12,6 +13,8 @@ from oms.domain.order import Order
 from oms.domain.settlement import SettlementDate
 from oms.domain.terms import SecType
 
+# How the library computes holidays is no news to who runs an order book.
+warnings.filterwarnings("ignore", message="Non-vectorized DateOffset")
 DEFAULT_MIC = "XNYS"
 CYCLE: dict[SecType, tuple[int, str]] = {
     SecType.STOCK: (1, "stocks settle T+1 (SEC rule 15c6-1, since 2024-05-28)"),
