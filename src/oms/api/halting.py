@@ -1,25 +1,9 @@
-"""What a halt stops at the order book's door: new orders and changes. Everything else stays open, cancels above all."""
+"""Halts at the order book's door: what `domain.halts` says they stop is refused here."""
 
-from oms.domain.commands import (
-    ECONOMIC,
-    BeginRestructuring,
-    Command,
-    CreatePlacement,
-    CreateRemainder,
-    RequestPreTradeCompliance,
-    UpdateOrder,
-)
+from oms.domain.commands import Command, CreatePlacement
 from oms.domain.decide import Opening
 from oms.domain.halts import dealing, refusal
 from oms.store import Store
-
-_HALTED = (CreatePlacement, RequestPreTradeCompliance, BeginRestructuring, CreateRemainder)
-
-
-def is_halted(command: Command) -> bool:
-    """Whether a halt stops such a command."""
-    economic = isinstance(command, UpdateOrder) and bool(ECONOMIC & command.changes.model_fields_set)
-    return economic or isinstance(command, _HALTED)
 
 
 def check_new(store: Store, opening: Opening) -> None:

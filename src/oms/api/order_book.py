@@ -16,7 +16,7 @@ from temporalio.common import (
 
 from oms.api.access import EVERYTHING, Reach
 from oms.api.answering import Gone, away, patient
-from oms.api.halting import check_new, check_order, is_halted
+from oms.api.halting import check_new, check_order
 from oms.api.new_order import NewOrder, resolve
 from oms.api.resolving import with_known_instrument
 from oms.api.together import Together
@@ -24,7 +24,7 @@ from oms.domain.apply import fold
 from oms.domain.commands import Actor, Command, Instruction
 from oms.domain.decide import Opening, decide, opening_events
 from oms.domain.errors import Code, Refused
-from oms.domain.halts import Halt
+from oms.domain.halts import Halt, is_halted
 from oms.domain.identifiers import ORDER, identifier, uuid7, workflow_id
 from oms.domain.order import Order
 from oms.domain.terms import State

@@ -39,7 +39,6 @@ from oms.workflows.contract import (
 A = TypeVar("A")
 BATCH_STEPS = 1000
 MAX_BATCH_BYTES = 1_500_000
-"""Temporal takes 2 MB in one message."""
 """A batch hands all of its commands to Temporal in one payload, which may be 2 MB."""
 _ANSWER_BEFORE = 0.75
 """A batch answers with what it has when this part of the time for an answer is over."""

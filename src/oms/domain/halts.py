@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from oms.domain.commands import CreateOrder
+from oms.domain.commands import (
+    ECONOMIC,
+    BeginRestructuring,
+    Command,
+    CreateOrder,
+    CreatePlacement,
+    CreateRemainder,
+    RequestPreTradeCompliance,
+    UpdateOrder,
+)
 from oms.domain.errors import Code, Refused
 from oms.domain.events import Share
 from oms.domain.model import Open
@@ -24,6 +33,15 @@ class HaltScope(StrEnum):
 
 HALTERS = (Role.ADMIN, Role.COMPLIANCE, Role.OPS)
 RESUMERS = (Role.ADMIN, Role.COMPLIANCE)
+
+
+_STOPPED = (CreatePlacement, RequestPreTradeCompliance, BeginRestructuring, CreateRemainder)
+
+
+def is_halted(command: Command) -> bool:
+    """Whether a halt stops such a command. Everything else stays open, cancels above all."""
+    economic = isinstance(command, UpdateOrder) and bool(ECONOMIC & command.changes.model_fields_set)
+    return economic or isinstance(command, _STOPPED)
 
 
 class Halt(Open):

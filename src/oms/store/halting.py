@@ -1,8 +1,9 @@
 """Whether a halt stops an order, as one of the results of its check."""
 
 from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from oms.domain.commands import RuleResult
 from oms.domain.halts import Dealing, Halt, HaltScope, covering, refusal
@@ -17,17 +18,19 @@ _LONGEST_DESCRIPTION = 1000
 
 def standing_halt(connection: Connection, order: Dealing) -> Halt | None:
     """The halt that stops such an order; None where none does. One query while nothing is halted."""
-    halts = [
-        Halt(
-            scope=HaltScope(row.scope),
-            subject=row.subject,
-            reason=row.reason,
-            by=row.halted_by,
-            since=row.since,
-        )
-        for row in connection.execute(select(tables.halts))
-    ]
+    halts = [halt_of(row) for row in connection.execute(select(tables.halts))]
     return covering(halts, order, names_of(connection, order, halts)) if halts else None
+
+
+def halt_of(row: Row[Any]) -> Halt:
+    """The halt that a row of its table keeps."""
+    return Halt(
+        scope=HaltScope(row.scope),
+        subject=row.subject,
+        reason=row.reason,
+        by=row.halted_by,
+        since=row.since,
+    )
 
 
 def names_of(connection: Connection, order: Dealing, halts: Iterable[Halt]) -> dict[str, set[str]]:

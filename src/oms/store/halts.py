@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select
+from sqlalchemy import Connection, delete, select
 
 from oms.domain.control import ControlEvent, ControlKind
 from oms.domain.drafting import nanoseconds
@@ -13,7 +12,7 @@ from oms.domain.order import Order
 from oms.store import tables
 from oms.store.control import ControlJournal
 from oms.store.database import Database
-from oms.store.halting import names_of, standing_halt
+from oms.store.halting import halt_of, names_of, standing_halt
 
 
 class Halts:
@@ -56,7 +55,7 @@ class Halts:
             row = connection.execute(ended.returning(*tables.halts.columns)).first()
             if row is None:
                 return None
-            halt = _halt(row)
+            halt = halt_of(row)
             self._tell(connection, ControlKind.RESUMED, halt, by, reason, now_ns)
             return halt
 
@@ -67,7 +66,7 @@ class Halts:
     def all(self) -> tuple[Halt, ...]:
         """Every halt in force, the oldest first. One query, of a table that is nearly always empty."""
         with self._database.read() as connection:
-            return tuple(_halt(row) for row in connection.execute(self._all))
+            return tuple(halt_of(row) for row in connection.execute(self._all))
 
     def over(self, order: Dealing) -> Halt | None:
         """The halt that stops such an order, the widest first; None where none does."""
@@ -90,7 +89,7 @@ class Halts:
         halts = tables.halts.c
         query = select(tables.halts).where(halts.scope == scope.value, halts.subject == subject)
         row = connection.execute(query.with_for_update()).first()
-        return None if row is None else _halt(row)
+        return None if row is None else halt_of(row)
 
     def _tell(
         self, connection: Connection, kind: ControlKind, halt: Halt, actor: str, reason: str, ts_ns: int
@@ -109,7 +108,3 @@ class Halts:
 
 def _named(scope: HaltScope, subject: str) -> str:
     return f"{scope}/{subject}"
-
-
-def _halt(row: Row[Any]) -> Halt:
-    return Halt(scope=row.scope, subject=row.subject, reason=row.reason, by=row.halted_by, since=row.since)
