@@ -39,12 +39,10 @@ class Unreadable(Exception):
     """A request that cannot be read: MALFORMED, 400."""
 
 
-def problem_response(
-    refused: Refused, request_id: str, headers: Mapping[str, str] | None = None, retry_after: int = 2
-) -> Response:
-    """`refused` as an answer, with Retry-After where trying again makes sense: its own `retry_after`, or this one."""
+def problem_body(refused: Refused, request_id: str) -> dict[str, Any]:
+    """`refused` as the members of a problem document, with the numbers behind it."""
     status, meaning = MEANING[refused.code]
-    body = {
+    return {
         "type": f"{TYPE}{refused.code.lower()}",
         "title": meaning,
         "status": status,
@@ -53,7 +51,16 @@ def problem_response(
         "request_id": request_id,
         **{name: value for name, value in refused.facts.items() if name not in _FIXED},
     }
-    answer = Response(json.dumps(body, default=str), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def problem_response(
+    refused: Refused, request_id: str, headers: Mapping[str, str] | None = None, retry_after: int = 2
+) -> Response:
+    """`refused` as an answer, with Retry-After where trying again makes sense: its own `retry_after`, or this one."""
+    status = refused.status
+    answer = Response(
+        json.dumps(problem_body(refused, request_id), default=str), status, dict(headers or {}), MEDIA_TYPE
+    )
     if status in RETRY_STATUSES:
         answer.headers["Retry-After"] = str(refused.facts.get("retry_after", retry_after))
     if status == 401:

@@ -78,8 +78,8 @@ class Round(Open):
 
     Looked at are the orders with events after stream position `after` (None: from now on), the next `swept` orders
     after `sweep_after` in the order of their ids, and whatever was broken before. `folded` of them at most are folded
-    from their journal and `asked` of them at most are asked for their workflow's state. No further orders are taken
-    up once `patience` has passed; the next round goes on there.
+    from their journal and `asked` of them at most are asked for their workflow's state. A suspect is looked at again
+    after `confirm`.
     """
 
     after: int | None = None
@@ -88,7 +88,6 @@ class Round(Open):
     folded: int = 200
     asked: int = 50
     confirm: timedelta = timedelta(seconds=2)
-    patience: timedelta = timedelta(seconds=10)
 
 
 class Rounded(Open):

@@ -1,6 +1,5 @@
 """Baskets: orders that are worked together, each answering for itself."""
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -15,7 +14,7 @@ from oms.api.bodies import CancelBody, Nothing, ReasonBody
 from oms.api.desk import AtDesk, Desk
 from oms.api.new_order import known_basket
 from oms.api.paging import Paging
-from oms.api.problems import Problem, problem_response, refusals
+from oms.api.problems import Problem, problem_body, refusals
 from oms.api.routers.shared import book_router
 from oms.api.together import BATCH_STEPS
 from oms.api.views import ListView, OrderView, View, answer
@@ -253,9 +252,7 @@ async def _each(desk: Desk, steps: Sequence[Step]) -> list[ResultView]:
 def _result(desk: Desk, order_id: str, reply: Reply | None) -> ResultView:
     if reply is not None and reply.refusal is not None:
         refused = reply.refusal.refused()
-        problem = Problem.model_validate(
-            json.loads(bytes(problem_response(refused, desk.asking.request_id).body))
-        )
+        problem = Problem.model_validate(problem_body(refused, desk.asking.request_id))
         return ResultView.model_construct(
             order_id=order_id, status=refused.status, ok=False, order=None, problem=problem
         )
