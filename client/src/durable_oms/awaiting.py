@@ -78,7 +78,7 @@ class AsyncEventStream(AsyncIterator[T], Generic[T]):
                         if not begun:
                             begun = True
                             yield None
-                        async with aclosing(answer.aiter_bytes()) as chunks:  # type: ignore[type-var]
+                        async with aclosing(answer.aiter_bytes()) as chunks:  # type: ignore[type-var]  # httpx types the generator as an iterator
                             async for chunk in chunks:
                                 for event in following.heard(chunk, answer):
                                     yield event

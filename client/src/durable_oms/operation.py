@@ -60,7 +60,7 @@ class _Described(Generic[P, T]):
     def bound(self, call: Callable[..., Any]) -> Callable[..., Any]:
         """`call` with the operation's name, parameters and docstring."""
         functools.update_wrapper(call, self.says)
-        call.__signature__ = inspect.Signature(self.parameters)  # type: ignore[attr-defined]
+        call.__signature__ = inspect.Signature(self.parameters)  # type: ignore[attr-defined]  # a function takes one, its type does not say so
         return call
 
 

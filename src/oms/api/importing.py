@@ -98,7 +98,7 @@ class _ListOf:
     """Shows a JSON array of `model` in the OpenAPI document; the lines are read one by one."""
 
     def __init__(self, model: type[BaseModel]) -> None:
-        self._schema = TypeAdapter(list[model]).core_schema  # type: ignore[valid-type]
+        self._schema = TypeAdapter(list[model]).core_schema  # type: ignore[valid-type]  # a class at run time
 
     def __get_pydantic_json_schema__(self, _schema: Any, show: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {**show(self._schema), "minItems": 1, "maxItems": MAX_LINES}

@@ -233,7 +233,7 @@ router.route_class = FileRoute
     responses=refusals(Code.IDEMPOTENCY_CONFLICT),
     openapi_extra=csv_body("symbol,currency,sector\nAAPL,USD,Technology\n"),
 )
-def import_instruments(context: Context, caller: Who, file: file_of(InstrumentBody)) -> Response:  # type: ignore[valid-type]
+def import_instruments(context: Context, caller: Who, file: file_of(InstrumentBody)) -> Response:  # type: ignore[valid-type]  # a dependency made for the body
     """Describe many instruments: an array, or CSV with the same names as columns. Each line is kept or told why not."""
     caller.needs("Describing an instrument", *_DESCRIBERS)
 
@@ -250,7 +250,7 @@ def import_instruments(context: Context, caller: Who, file: file_of(InstrumentBo
     responses=refusals(Code.IDEMPOTENCY_CONFLICT),
     openapi_extra=csv_body("portfolio_id,name,default_account_id\nPORT-001,Growth,ACCT-001\n"),
 )
-def import_portfolios(context: Context, caller: Who, file: file_of(Portfolio)) -> Response:  # type: ignore[valid-type]
+def import_portfolios(context: Context, caller: Who, file: file_of(Portfolio)) -> Response:  # type: ignore[valid-type]  # a dependency made for the body
     """Describe many portfolios. The accounts they name come first, in a file of their own."""
     caller.needs("Describing a portfolio", *_KEEPERS)
 
@@ -267,7 +267,7 @@ def import_portfolios(context: Context, caller: Who, file: file_of(Portfolio)) -
     responses=refusals(Code.IDEMPOTENCY_CONFLICT),
     openapi_extra=csv_body("account_id,name,broker_account\nACCT-001,Main,DU123456\n"),
 )
-def import_accounts(context: Context, caller: Who, file: file_of(Account)) -> Response:  # type: ignore[valid-type]
+def import_accounts(context: Context, caller: Who, file: file_of(Account)) -> Response:  # type: ignore[valid-type]  # a dependency made for the body
     """Describe many accounts."""
     caller.needs("Describing an account", *_KEEPERS)
 
@@ -284,7 +284,7 @@ def import_accounts(context: Context, caller: Who, file: file_of(Account)) -> Re
     responses=refusals(Code.IDEMPOTENCY_CONFLICT),
     openapi_extra=csv_body("symbol,price,as_of\nAAPL,150.25,2026-03-02T15:00:00Z\n"),
 )
-def import_prices(context: Context, caller: Who, file: file_of(PriceLine)) -> Response:  # type: ignore[valid-type]
+def import_prices(context: Context, caller: Who, file: file_of(PriceLine)) -> Response:  # type: ignore[valid-type]  # a dependency made for the body
     """Quote many prices, by instrument_id or by symbol; the later `as_of` of an instrument stays."""
     caller.needs("Quoting prices", *_QUOTERS)
 
