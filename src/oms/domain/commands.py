@@ -1,5 +1,6 @@
 """What people and programs may ask of an order. Each command names the ids it would mint, so asking twice is one."""
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -13,6 +14,7 @@ from pydantic import (
 )
 
 from oms.domain.allocating import Scheme
+from oms.domain.handling import PLAIN, Distance, Handling, Percentage, check_handling
 from oms.domain.identifiers import Name
 from oms.domain.model import Model
 from oms.domain.numbers import Holding, Price, Quantity
@@ -96,14 +98,14 @@ class RuleResult(Model):
 
 
 def check_prices(order_type: OrderType, limit_price: Any, stop_price: Any) -> None:
-    """Raise ValueError unless `order_type` has exactly the prices it needs."""
-    for name, price, needed in (
-        ("limit_price", limit_price, order_type.needs_limit_price),
-        ("stop_price", stop_price, order_type.needs_stop_price),
+    """Raise ValueError unless `order_type` has the prices it needs, and none that it cannot have."""
+    for name, price, needed, allowed in (
+        ("limit_price", limit_price, order_type.needs_limit_price, order_type.may_have_limit_price),
+        ("stop_price", stop_price, order_type.needs_stop_price, order_type.may_have_stop_price),
     ):
         if needed and price is None:
             raise ValueError(f"{name} is required for a {order_type} order")
-        if not needed and price is not None:
+        if not allowed and price is not None:
             raise ValueError(f"{name} does not belong on a {order_type} order")
 
 
@@ -125,10 +127,12 @@ class CreateOrder(Model):
     compliance: ComplianceMode = ComplianceMode.BUILTIN
     counterparty_id: Name | None = None
     metadata: Metadata = {}
+    handling: Handling = PLAIN
 
     @model_validator(mode="after")
     def _terms_fit(self) -> Self:
         check_prices(self.order_type, self.limit_price, self.stop_price)
+        check_handling(self.order_type, self.handling)
         if self.time_in_force is TimeInForce.GTD and self.expires_at is None:
             raise ValueError("expires_at is required for a GTD order")
         if self.time_in_force is not TimeInForce.GTD and self.expires_at is not None:
@@ -240,6 +244,30 @@ class CreatePlacement(Model):
     time_in_force: TimeInForce | None = None
     strategy: Name | None = None
     params: dict[Name, Name] = {}
+    handling: Handling | None = None
+
+
+class ModifyPlacement(Model):
+    """Change what works at the venue: less of it, or at another price. An absent term stays as it is."""
+
+    kind: Literal["modify_placement"] = "modify_placement"
+    placement_id: Name
+    quantity: Quantity | None = None
+    limit_price: Price | None = None
+    stop_price: Price | None = None
+    trail_amount: Distance | None = None
+    trail_percent: Percentage | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.terms():
+            raise ValueError("names no term to change")
+        return self
+
+    def terms(self) -> dict[str, Decimal]:
+        """The terms the caller named, with their values."""
+        names = ("quantity", "limit_price", "stop_price", "trail_amount", "trail_percent")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 class CancelPlacement(Model):
@@ -372,6 +400,7 @@ Command = Annotated[
     | OverridePostTradeCompliance
     | SendToTrader
     | CreatePlacement
+    | ModifyPlacement
     | CancelPlacement
     | ResolvePlacement
     | CancelOrder

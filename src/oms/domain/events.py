@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from oms.domain.commands import CreateOrder, RuleResult, Violation
-from oms.domain.facts import CustodianStatement
+from oms.domain.facts import CustodianStatement, Rounding
+from oms.domain.handling import PLAIN, Handling
 from oms.domain.instructions import SettlementInstruction
 from oms.domain.model import Open
-from oms.domain.numbers import Amount, Holding, Price, Quantity
+from oms.domain.numbers import Amount, Exact, Holding, Price, Quantity
 from oms.domain.reference import Instrument
 from oms.domain.terms import ExceptionCode, LinkKind, OrderType, PlacementStatus, Role, State, TimeInForce
 
@@ -108,6 +109,38 @@ class PlacementCreated(Open):
     expires_at: datetime | None = None
     strategy: str | None = None
     params: dict[str, str] = {}
+    handling: Handling = PLAIN
+
+
+class PlacementTermsRounded(Open):
+    """What was sent differs from what was asked by less than a tick, on the safe side."""
+
+    kind: Literal["placement_terms_rounded"] = "placement_terms_rounded"
+    placement_id: str
+    revision: int
+    roundings: tuple[Rounding, ...]
+
+
+class PlacementChangeRequested(Open):
+    """A change by the desk, on its way to the venue. `revision` counts from 1; `terms` are those that change."""
+
+    kind: Literal["placement_change_requested"] = "placement_change_requested"
+    placement_id: str
+    revision: int
+    terms: dict[str, Exact]
+
+
+class PlacementChangedAtVenue(Open):
+    kind: Literal["placement_changed"] = "placement_changed"
+    placement_id: str
+    revision: int
+
+
+class PlacementChangeRefused(Open):
+    kind: Literal["placement_change_refused"] = "placement_change_refused"
+    placement_id: str
+    revision: int
+    reason: str
 
 
 class PlacementCancelRequested(Open):
@@ -343,6 +376,10 @@ Happening = Annotated[
     | PostTradeComplianceOverridden
     | SentToTrader
     | PlacementCreated
+    | PlacementTermsRounded
+    | PlacementChangeRequested
+    | PlacementChangedAtVenue
+    | PlacementChangeRefused
     | PlacementCancelRequested
     | PlacementCancelRefused
     | PlacementReportedByVenue

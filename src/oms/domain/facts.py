@@ -38,6 +38,50 @@ class CancelRefused(_Fact):
     reason: str
 
 
+class Rounding(Open):
+    """One price as it was asked for and as it was sent: on the contract's `tick`, on the safe side."""
+
+    field: str
+    asked: Price
+    sent: Price
+    tick: Price
+
+
+class TermsRounded(_Fact):
+    """The gateway rounded prices before it sent the placement (`revision` 0) or a change of it."""
+
+    kind: Literal["terms_rounded"] = "terms_rounded"
+    placement_id: str
+    revision: int = 0
+    roundings: tuple[Rounding, ...]
+
+
+class PlacementChanged(_Fact):
+    """The venue works the placement with the terms of this `revision`."""
+
+    kind: Literal["placement_changed"] = "placement_changed"
+    placement_id: str
+    revision: int
+
+
+class ChangeRefused(_Fact):
+    """The venue will not change the placement: it works as before."""
+
+    kind: Literal["change_refused"] = "change_refused"
+    placement_id: str
+    revision: int
+    reason: str
+
+
+class ChangeInDoubt(_Fact):
+    """A change was sent, and nobody knows whether the venue has it. It is looked for, and evidence ends the doubt."""
+
+    kind: Literal["change_in_doubt"] = "change_in_doubt"
+    placement_id: str
+    revision: int
+    reason: str
+
+
 class Executed(_Fact):
     """One execution. A later revision (same id up to the last dot, higher suffix) replaces an earlier one."""
 
@@ -99,9 +143,29 @@ class Unreadable(_Fact):
 
 
 VenueFact = Annotated[
-    PlacementReported | CancelRefused | Executed | Busted | Charged | Unreadable, Field(discriminator="kind")
+    PlacementReported
+    | CancelRefused
+    | TermsRounded
+    | PlacementChanged
+    | ChangeRefused
+    | ChangeInDoubt
+    | Executed
+    | Busted
+    | Charged
+    | Unreadable,
+    Field(discriminator="kind"),
 ]
 Fact = Annotated[
-    PlacementReported | CancelRefused | Executed | Busted | Charged | SettlementReported | Unreadable,
+    PlacementReported
+    | CancelRefused
+    | TermsRounded
+    | PlacementChanged
+    | ChangeRefused
+    | ChangeInDoubt
+    | Executed
+    | Busted
+    | Charged
+    | SettlementReported
+    | Unreadable,
     Field(discriminator="kind"),
 ]

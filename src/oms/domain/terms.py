@@ -60,6 +60,9 @@ class OrderType(StrEnum):
     STOP = "Stop"
     STOP_LIMIT = "StopLimit"
     PREVIOUSLY_QUOTED = "PreviouslyQuoted"
+    TRAILING_STOP = "TrailingStop"
+    TRAILING_STOP_LIMIT = "TrailingStopLimit"
+    MID_PRICE = "MidPrice"
 
     @property
     def needs_limit_price(self) -> bool:
@@ -68,6 +71,20 @@ class OrderType(StrEnum):
     @property
     def needs_stop_price(self) -> bool:
         return self in (OrderType.STOP, OrderType.STOP_LIMIT)
+
+    @property
+    def may_have_limit_price(self) -> bool:
+        """A mid-price order takes a limit as its cap."""
+        return self.needs_limit_price or self is OrderType.MID_PRICE
+
+    @property
+    def may_have_stop_price(self) -> bool:
+        """A trailing order takes a stop price to begin with."""
+        return self.needs_stop_price or self.trails
+
+    @property
+    def trails(self) -> bool:
+        return self in (OrderType.TRAILING_STOP, OrderType.TRAILING_STOP_LIMIT)
 
 
 class TimeInForce(StrEnum):

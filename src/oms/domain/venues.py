@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from oms.domain.facts import Fact
+from oms.domain.handling import PLAIN, Handling
 from oms.domain.identifiers import order_ref
 from oms.domain.model import Open
 from oms.domain.numbers import Price, Quantity
@@ -11,7 +12,10 @@ from oms.domain.terms import Direction, OrderType, SecType, TimeInForce, Venue
 
 
 class PlacementTicket(Open):
-    """Everything a gateway needs to work one placement. The same ticket twice is one order at the venue."""
+    """Everything a gateway needs to work one placement. The same ticket twice is one order at the venue.
+
+    `revision` counts the changes by the desk: the terms are those after that many.
+    """
 
     order_id: str
     placement_id: str
@@ -28,6 +32,8 @@ class PlacementTicket(Open):
     expires_at: datetime | None = None
     strategy: str | None = None
     params: dict[str, str] = {}
+    handling: Handling = PLAIN
+    revision: int = 0
 
     @property
     def order_ref(self) -> str:

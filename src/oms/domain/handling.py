@@ -1,0 +1,83 @@
+"""How a venue is to handle an order beside its price and time: trailing, hours, and the orders it belongs with."""
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from oms.domain.identifiers import Name
+from oms.domain.model import Model
+from oms.domain.numbers import Price
+from oms.domain.terms import OrderType
+
+Distance = Price
+"""A distance between two prices, above zero."""
+Percentage = Annotated[Price, Field(lt=100)]
+
+
+class BracketRole(StrEnum):
+    """The parent opens the position; its children (take profit, stop loss) wait for its fill and die with it."""
+
+    PARENT = "parent"
+    CHILD = "child"
+
+
+class Bracket(Model):
+    """A place in a bracket. Nothing of it is transmitted before all `size` orders of `bracket_id` are there."""
+
+    bracket_id: Annotated[Name, Field(max_length=32)]
+    role: BracketRole
+    size: Annotated[int, Field(ge=2, le=10)]
+
+
+class OcaType(StrEnum):
+    """What a fill does to the others of its group (TWS API, "OCA"): ends them, or makes them smaller."""
+
+    CANCEL = "cancel"
+    REDUCE = "reduce"
+
+
+class Handling(Model):
+    """Instructions to the venue.
+
+    trail_amount (in price units) or trail_percent: how far a trailing stop stays behind the market; limit_offset:
+    the limit of a trailing stop limit, as a distance from its stop. outside_rth: may trade outside regular hours.
+    good_after: not active before. oca_group: one-cancels-all; the name is the client's own, unique for a group.
+    """
+
+    trail_amount: Distance | None = None
+    trail_percent: Percentage | None = None
+    limit_offset: Distance | None = None
+    outside_rth: bool = False
+    good_after: AwareDatetime | None = None
+    oca_group: Annotated[Name, Field(max_length=32)] | None = None
+    oca_type: OcaType = OcaType.CANCEL
+    bracket: Bracket | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.trail_amount is not None and self.trail_percent is not None:
+            raise ValueError("trail_amount and trail_percent exclude each other")
+        if self.oca_group is not None and self.bracket is not None:
+            raise ValueError(
+                "the orders of a bracket are a group of their own: oca_group does not belong there"
+            )
+        return self
+
+
+PLAIN = Handling()
+"""Nothing out of the ordinary."""
+
+
+def check_handling(order_type: OrderType, handling: Handling) -> None:
+    """Raise ValueError unless `handling` has exactly the distances that `order_type` needs."""
+    trails = handling.trail_amount is not None or handling.trail_percent is not None
+    if order_type.trails and not trails:
+        raise ValueError(f"trail_amount or trail_percent is required for a {order_type} order")
+    if trails and not order_type.trails:
+        raise ValueError(f"a trailing distance does not belong on a {order_type} order")
+    needs_offset = order_type is OrderType.TRAILING_STOP_LIMIT
+    if needs_offset and handling.limit_offset is None:
+        raise ValueError(f"limit_offset is required for a {order_type} order")
+    if handling.limit_offset is not None and not needs_offset:
+        raise ValueError(f"limit_offset does not belong on a {order_type} order")
