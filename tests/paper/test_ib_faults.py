@@ -95,19 +95,6 @@ async def test_status_and_commission_faults(desk: Desk) -> None:
         assert [m[0] for m in client.received if m[0] in {"3", "4", "5", "11", "59"}] == messages
 
 
-def test_a_plan_is_seeded_and_keeps_its_rates() -> None:
-    rates = {FaultKind.LOST_BEFORE_READ: 0.25, FaultKind.DELAYED: 0.25}
-    drawn = [
-        [plan.draw("") for _ in range(400)] for plan in (FaultPlan(rates, seed=3), FaultPlan(rates, seed=3))
-    ]
-    assert drawn[0] == drawn[1]
-    assert drawn[0] != [FaultPlan(rates, seed=4).draw("") for _ in range(400)]
-    for kind in rates:
-        assert 60 < drawn[0].count(kind) < 140
-    with pytest.raises(ValueError, match="more than 1"):
-        FaultPlan({FaultKind.DELAYED: 1.5})
-
-
 async def test_orders_under_1100_wait_for_1102(desk: Desk) -> None:
     gateway = await desk.gateway()
     client = await desk.client(gateway)

@@ -1,5 +1,6 @@
 """The market model, trading hours, accounts and the ledger, each by itself."""
 
+import sqlite3
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -105,7 +106,7 @@ def test_time_texts() -> None:
     assert moment_of("20261120 10:00:00 US/Eastern") == datetime(2026, 11, 20, 15, tzinfo=UTC)
     assert moment_of("20261120  10:00:00") == datetime(2026, 11, 20, 15, tzinfo=UTC)
     assert moment_of("20261120") > datetime(2026, 11, 21, 4, 59, tzinfo=UTC)
-    for text in ("", "soon", "20261120 10:00:00 Mars/Base", "20261320", "1 2 3 4"):
+    for text in ("", "soon", "20261120 10:00:00 Mars/Base", "20261120 10:00:00 US", "20261320", "1 2 3 4"):
         with pytest.raises(ValueError, match=r"time|format|data|zone"):
             moment_of(text)
 
@@ -216,3 +217,21 @@ def test_the_ledger_gives_back_what_it_was_given(tmp_path: Path) -> None:
     ]
     kept.close()
     assert len(read_orders(file)) == 2
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "earlier.db"
+    ledger = Ledger(file)
+    order = PaperOrder(terms(1), 5, "Submitted", NOON)
+    ledger.put_order(order)
+    ledger.close()
+    with sqlite3.connect(file) as db:
+        db.execute("ALTER TABLE orders DROP COLUMN trail_stop")
+        db.execute("ALTER TABLE orders DROP COLUMN looks")
+    db.close()
+    kept = Ledger(file)
+    assert kept.live_orders() == [order]
+    trails = replace(order, trail_stop=Decimal("1.5"), looks=3)
+    kept.put_order(trails)
+    assert kept.live_orders() == [trails]
+    kept.close()

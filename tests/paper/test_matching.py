@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oms.paper.hours import TradingHours
+from oms.paper.instructions import Algo, Instructions, Trail
 from oms.paper.instruments import Instrument, find
+from oms.paper.live_orders import LiveOrders
 from oms.paper.market import Market, MarketSettings
 from oms.paper.matching import MatchingEngine, Numbers
 from oms.paper.order_layout import OrderFields
@@ -26,6 +28,7 @@ from oms.paper.orders import (
     commission,
     corrected_id,
 )
+from oms.paper.trailing import limit_of
 
 NOON = datetime(2026, 11, 20, 17, 0, tzinfo=UTC)  # a Friday, 12:00 in New York
 
@@ -52,7 +55,7 @@ def terms(order_id: int, **changes: Any) -> OrderTerms:
         "oca_type": 0,
         "parent_id": 0,
         "transmit": True,
-        "attributes": OrderFields(),
+        "attributes": OrderFields({"totalQuantity": str(changes.get("quantity", 100))}),
     }
     return OrderTerms(**(values | changes))
 
@@ -166,12 +169,22 @@ def test_commission_model() -> None:
 
 
 PRICES = st.integers(22600, 23100).map(lambda cents: Decimal(cents) / 100)
+DISTANCES = st.none() | st.integers(1, 300).map(lambda cents: Decimal(cents) / 100)
+INSTRUCTIONS = st.builds(
+    Instructions,
+    trail=st.builds(Trail, amount=DISTANCES, percent=DISTANCES, starts=st.none() | PRICES, offset=DISTANCES),
+    algo=st.none() | st.sampled_from([Algo("Twap"), Algo("PctVol"), Algo("Guess")]),
+    good_after=st.none() | st.integers(0, 400).map(lambda minutes: NOON + timedelta(minutes=minutes)),
+    outside_rth=st.booleans(),
+)
 ORDERS = st.builds(
     terms,
     st.integers(1, 6),
     side=st.sampled_from(["BUY", "SELL"]),
     quantity=st.integers(0, 4000).map(Decimal),
-    order_type=st.sampled_from(["MKT", "LMT", "STP", "STP LMT", "MOC", "LOC", "REL"]),
+    order_type=st.sampled_from(
+        ["MKT", "LMT", "STP", "STP LMT", "TRAIL", "TRAIL LIMIT", "MIDPRICE", "MOC", "LOC", "REL"]
+    ),
     limit=st.none() | PRICES,
     stop=st.none() | PRICES,
     tif=st.sampled_from(["", "DAY", "GTC", "IOC", "FOK", "OPG", "XXX"]),
@@ -180,6 +193,7 @@ ORDERS = st.builds(
     parent_id=st.sampled_from([0, 0, 1, 2]),
     transmit=st.sampled_from([True, True, False]),
     instrument=st.sampled_from([instrument("AAPL"), instrument("THIN")]),
+    instructions=INSTRUCTIONS,
 )
 ACTIONS = st.lists(
     st.one_of(
@@ -221,7 +235,9 @@ def test_whatever_happens_quantities_conserve(
             assert e.quantity > 0
             assert e.cumulative == executed[e.client_id, e.order_id]
             limit = fact.order.terms.limit
-            if limit is not None and fact.order.terms.order_type in {"LMT", "STP LMT", "LOC"}:
+            if fact.order.terms.order_type == "TRAIL LIMIT":
+                limit = limit_of(fact.order)
+            if limit is not None and fact.order.terms.order_type not in {"MKT", "STP", "TRAIL", "MOC"}:
                 assert e.price <= limit if e.side == "BUY" else e.price >= limit
     assert len(set(execution_ids)) == len(execution_ids)
     perm_ids = [o.perm_id for o in bench.known.values()]
@@ -233,3 +249,19 @@ def test_whatever_happens_quantities_conserve(
         assert order.status not in FINISHED or order.completed_at is not None
         if order.live:
             assert bench.engine.live[key] == order
+    check_relatives(bench.engine.live)
+
+
+def check_relatives(live: LiveOrders) -> None:
+    """What the live orders are found by is what they say."""
+    orders = list(live.values())
+    assert live.contracts() == {o.terms.instrument.con_id for o in orders}
+    for order in orders:
+        children = [o.key for o in orders if o.terms.parent_key == order.key]
+        assert sorted(o.key for o in live.children(order.key)) == sorted(children)
+        group = (order.terms.account, order.terms.oca_group)
+        others = [
+            o.key for o in orders if (o.terms.account, o.terms.oca_group) == group and o.key != order.key
+        ]
+        assert sorted(o.key for o in live.oca_others(order)) == sorted(others if group[1] else [])
+        assert order.key in live.of_contract(order.terms.instrument.con_id)

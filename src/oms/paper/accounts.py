@@ -1,4 +1,7 @@
-"""Positions, cash and account values of the paper accounts. Money is USD (one currency throughout)."""
+"""Positions, cash and account values of the paper accounts.
+
+Money is USD throughout: an amount in another currency counts at a rate that does not change.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -46,7 +49,7 @@ class Position:
             return replace(self, quantity=total, average=average), None
         closed = min(abs(self.quantity), abs(signed))
         direction = 1 if self.quantity > 0 else -1
-        gain = (execution.price - self.average) * closed * direction * self.instrument.multiplier
+        gain = (execution.price - self.average) * closed * direction * self.instrument.unit_value
         profit = gain - execution.commission
         average = ZERO if total == 0 else self.average if total * self.quantity > 0 else execution.price
         return replace(self, quantity=total, average=average, realized=self.realized + profit), profit
@@ -91,11 +94,11 @@ class Accounts:
         return self._market.quote(position.instrument.con_id).middle
 
     def market_value(self, position: Position) -> Decimal:
-        return round(position.quantity * self.price(position) * position.instrument.multiplier, 2)
+        return round(position.quantity * self.price(position) * position.instrument.unit_value, 2)
 
     def unrealized(self, position: Position) -> Decimal:
         gain = (self.price(position) - position.average) * position.quantity
-        return round(gain * position.instrument.multiplier, 2)
+        return round(gain * position.instrument.unit_value, 2)
 
     def net_liquidation(self, account: str) -> Decimal:
         """Cash and the market value of every position."""
@@ -122,5 +125,5 @@ class Accounts:
 
 
 def _cash_flow(execution: Execution) -> Decimal:
-    value = execution.signed_quantity * execution.price * execution.instrument.multiplier
+    value = execution.signed_quantity * execution.price * execution.instrument.unit_value
     return -value - execution.commission

@@ -9,31 +9,40 @@ EASTERN = ZoneInfo("America/New_York")
 
 @dataclass(frozen=True, slots=True)
 class TradingHours:
-    """One session a day, in the exchange's own time.
+    """One session a day, in the exchange's own time, with extended hours around it.
 
-    ``weekdays`` counts Monday as 0. The session is open from ``opens`` (included) to ``closes`` (excluded).
+    ``weekdays`` counts Monday as 0. The session is open from ``opens`` (included) to ``closes`` (excluded), the
+    extended one from ``early`` to ``late``.
     """
 
     opens: time = time(9, 30)
     closes: time = time(16, 0)
+    early: time = time(4, 0)
+    late: time = time(20, 0)
     zone: ZoneInfo = EASTERN
     weekdays: frozenset[int] = frozenset(range(5))
     holidays: frozenset[date] = frozenset()
 
-    def is_open(self, moment: datetime) -> bool:
+    def is_open(self, moment: datetime, *, extended: bool = False) -> bool:
         """Whether the session is running at an aware moment."""
         local = moment.astimezone(self.zone)
-        return self.trades_on(local.date()) and self.opens <= local.time() < self.closes
+        opens, closes = self.bounds(extended=extended)
+        return self.trades_on(local.date()) and opens <= local.time() < closes
 
-    def close_after(self, moment: datetime) -> datetime:
+    def close_after(self, moment: datetime, *, extended: bool = False) -> datetime:
         """The end of the session that is running, or of the next one: when a DAY order expires."""
         local = moment.astimezone(self.zone)
+        _, closes = self.bounds(extended=extended)
         day = local.date()
-        if local.time() >= self.closes:
+        if local.time() >= closes:
             day += timedelta(days=1)
         while not self.trades_on(day):
             day += timedelta(days=1)
-        return datetime.combine(day, self.closes, tzinfo=self.zone)
+        return datetime.combine(day, closes, tzinfo=self.zone)
+
+    def bounds(self, *, extended: bool) -> tuple[time, time]:
+        """From when (included) to when (excluded) a day's session runs."""
+        return (self.early, self.late) if extended else (self.opens, self.closes)
 
     def trades_on(self, day: date) -> bool:
         """Whether there is a session on a day."""
@@ -56,5 +65,5 @@ def moment_of(text: str) -> datetime:
     local = datetime.strptime(f"{parts[0]} {parts[1]}", "%Y%m%d %H:%M:%S")  # noqa: DTZ007
     try:
         return local.replace(tzinfo=ZoneInfo(parts[2]) if len(parts) == 3 else EASTERN)
-    except ZoneInfoNotFoundError as problem:
+    except (ZoneInfoNotFoundError, OSError) as problem:  # a folder of zones is no zone
         raise ValueError(f"{parts[2]!r} is not a time zone") from problem

@@ -5,28 +5,34 @@ before it lets them send.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 from oms.paper import ib_messages as messages
 from oms.paper.accounts import Accounts, Position
-from oms.paper.faults import FaultKind
+from oms.paper.corrections import corrected, one_tick_worse
 from oms.paper.hours import EASTERN, TradingHours
 from oms.paper.ib_session import Session
 from oms.paper.ledger import Ledger
 from oms.paper.market import Market, MarketSettings
 from oms.paper.matching import MatchingEngine, Numbers
+from oms.paper.order_identity import told_execution, told_key, told_order
 from oms.paper.orders import (
+    CANCELLED,
     HELD,
+    ZERO,
     Execution,
     Fact,
     OrderExecuted,
     OrderKept,
     OrderKey,
-    OrderRefused,
     OrderReported,
     PaperOrder,
+    corrected_id,
 )
+from oms.paper.telling import Telling
 
 Clock = Callable[[], datetime]
 _PERM_ID_SECONDS = 400_000_000
@@ -53,7 +59,8 @@ class Desk:
         self.accounts = Accounts(accounts, self.market, self.ledger.positions(), self.ledger.cash())
         self.sessions: dict[int, Session] = {}
         self.online = True
-        self.faults: dict[OrderKey, FaultKind] = {}
+        self.telling = Telling(self.sessions, self.hidden)
+        self.executions_booked = 0
         self.ids_rolled_back: set[int] = set()
         self._list_days = list_days
         self._highest = self.ledger.highest_order_ids()
@@ -61,8 +68,12 @@ class Desk:
         self._moved: set[tuple[str, int]] = set()
         self._stale_accounts: set[str] = set()
         self._kept: dict[str, int] = {}
+        self._to_correct: dict[OrderKey, tuple[int, bool]] = {}
+        self._corrections: list[tuple[int, str, bool]] = []
         self._numbers = self._kept_numbers()
-        self.engine = MatchingEngine(self.market, self._numbers, self._seen, hours, self.ledger.live_orders())
+        live = self.ledger.live_orders()
+        self.engine = MatchingEngine(self.market, self._numbers, self._seen, hours, live)
+        self._twinned = {told_key(o.key) for o in live if o.terms.client_id < 0}
 
     def _kept_numbers(self) -> Numbers:
         counters = self.ledger.counters()
@@ -74,9 +85,28 @@ class Desk:
     def _seen(self, key: OrderKey) -> PaperOrder | None:
         if key[1] > self._highest.get(key[0], 0):
             return None
-        return self.ledger.order(key)
+        order = self.ledger.order(key)
+        return None if order is None or _lost(order) else order
+
+    def forget_held(self) -> None:
+        """Lose the orders held back by transmit 0, as a gateway that restarts does: their ids are free again."""
+        held = [o for o in self.engine.live.values() if o.status == HELD]
+        for order in [o for o in held if o.key not in self.telling.located]:
+            del self.engine.live[order.key]
+            self.ledger.put_order(replace(order, status=CANCELLED, completed_at=None))
 
     # Ids
+
+    def twin(self, key: OrderKey) -> None:
+        """Remember that more than one order may be told under a key."""
+        self._twinned.add(key)
+
+    def addressed(self, key: OrderKey) -> OrderKey:
+        """The key in the book of the order that a message to a told key reaches: the newest live one."""
+        if key in self._twinned:
+            # The youngest twin has the lowest client id in the book.
+            return min((k for k in self.engine.live if told_key(k) == key), default=key)
+        return key
 
     def next_order_id(self, client_id: int) -> int:
         """Highest order id this client has used, plus 1."""
@@ -86,8 +116,8 @@ class Desk:
         return self._highest.get(client_id, 0) + 1
 
     def known_clients(self) -> list[int]:
-        """Client ids that have ever used an order id."""
-        return list(self._highest)
+        """Client ids that have ever used an order id; other hands than a client's aside."""
+        return [client_id for client_id in self._highest if client_id >= 0]
 
     def use_order_id(self, client_id: int, order_id: int) -> None:
         """Remember that a client used an id (after the order was handled: it also tells new from seen)."""
@@ -113,19 +143,22 @@ class Desk:
     def open_orders(self, client_id: int | None = None) -> list[PaperOrder]:
         """Live orders a list shows: not held, not hidden; of one client or of all."""
         return [
-            o
+            self.telling.shown(o)
             for o in self.engine.live.values()
-            if o.status != HELD and client_id in {None, o.terms.client_id} and not self.hidden(o.key)
+            if (o.status != HELD or o.key in self.telling.located)
+            and client_id in {None, told_key(o.key)[0]}
+            and not self.hidden(o.key)
         ]
 
     def completed_orders(self) -> list[PaperOrder]:
         """Orders finished in the listed days."""
-        return [o for o in self.ledger.completed_orders(self._list_start()) if not self.hidden(o.key)]
+        listed = self.ledger.completed_orders(self._list_start())
+        return [told_order(o) for o in listed if not self.hidden(o.key)]
 
     def executions(self) -> list[Execution]:
         """Executions of the listed days, corrections and what they corrected included."""
         listed = self.ledger.executions(self._list_start())
-        return [e for e in listed if not self.hidden((e.client_id, e.order_id))]
+        return [told_execution(e) for e in listed if not self.hidden((e.client_id, e.order_id))]
 
     def _list_start(self) -> datetime:
         """Midnight in New York of the first listed day: the broker lists the current day only."""
@@ -138,65 +171,50 @@ class Desk:
         """Book facts and queue what is told about them."""
         for fact in facts:
             if isinstance(fact, OrderKept):
-                self.ledger.put_order(fact.order)
+                self._keep(fact.order)
             elif isinstance(fact, OrderReported):
                 self.ledger.put_order(fact.order)
-                self._tell_order(fact.order)
+                self.telling.located.discard(fact.order.key)
+                self.telling.order(fact.order)
             elif isinstance(fact, OrderExecuted):
                 self._execute(fact)
             else:
-                self._tell_refusal(fact)
+                self.telling.refusal(fact)
 
     def tell_error(self, client_id: int, request_id: int, code: int, text: str) -> None:
-        """Queue an error message for one client."""
-        session = self.sessions.get(client_id)
-        if session is not None:
-            session.send(messages.error(request_id, code, text, session.version))
+        """Queue an error message for one client, about a request or an order of its own."""
+        self.telling.answer((client_id, request_id), code, text)
 
-    def _listener(self, key: OrderKey) -> Session | None:
-        """Who hears about an order: the client that placed it, if it is there and may see the order."""
-        return None if self.hidden(key) else self.sessions.get(key[0])
-
-    def _tell_refusal(self, fact: OrderRefused) -> None:
-        session = self._listener((fact.client_id, fact.order_id))
-        if session is not None:
-            session.send(messages.error(fact.order_id, fact.code, fact.text, session.version))
-
-    def _tell_order(self, order: PaperOrder) -> None:
-        session = self._listener(order.key)
-        if session is not None:
-            session.send(messages.open_order_message(order, session.version))
-            self._tell_status(session, order)
-
-    def _tell_status(self, session: Session, order: PaperOrder) -> None:
-        times = {FaultKind.MISSING_STATUS: 0, FaultKind.DUPLICATE_STATUS: 2}
-        fault = self.faults.get(order.key)
-        for _ in range(times.get(fault, 1) if fault else 1):
-            session.send(messages.order_status(order))
+    def _keep(self, order: PaperOrder) -> None:
+        self.ledger.put_order(order)
+        if order.key in self.telling.located and not order.live:
+            self.telling.located.discard(order.key)
+            self.telling.order(order)
 
     def _execute(self, fact: OrderExecuted) -> None:
         order = fact.order
         execution = self.accounts.book(fact.execution)
+        self.executions_booked += 1
+        if order.key in self._to_correct:
+            after, bust = self._to_correct.pop(order.key)
+            self._corrections.append((self.executions_booked + after, execution.exec_id, bust))
         self.ledger.put_order(order)
         self.ledger.put_execution(execution)
         self._account_moved(execution.account, execution.instrument.con_id)
-        session = self._listener(order.key)
-        if session is None:
-            return
-        version = session.version
-        early = self.faults.get(order.key) is FaultKind.COMMISSION_FIRST
-        if early:
-            session.send(messages.commission_report(execution))
-        session.send(messages.execution_details(-1, execution, version))
-        charged_before = order.commission - execution.commission
-        session.send(messages.open_order_message(order, version, fee=charged_before))
-        self._tell_status(session, order)
-        session.send(messages.open_order_message(order, version))
-        if not early:
-            session.send(messages.commission_report(execution))
+        self.telling.execution(order, execution)
 
-    def record_correction(self, before: Execution, after: Execution, order: PaperOrder) -> None:
-        """Book a correction and tell it as the broker does: one more execution under the bumped id."""
+    # Corrections
+
+    def correct_first(self, key: OrderKey, after: int, *, bust: bool) -> None:
+        """Correct or bust the next execution of an order, once ``after`` more executions of any order are booked."""
+        self._to_correct[key] = (after, bust)
+
+    def correct(self, exec_id: str, quantity: Decimal, price: Decimal) -> str:
+        """Book a correction and tell it as the broker does: one more execution under the bumped id, which it returns.
+
+        Raises KeyError for an unknown execution, ValueError when it was corrected before or would overfill.
+        """
+        before, after, order = corrected(self.ledger, exec_id, quantity, price)
         self.ledger.put_execution(after, replaces=before.exec_id)
         self.ledger.put_order(order)
         if order.live:
@@ -207,10 +225,18 @@ class Desk:
         ]
         self.accounts.correct(before, after, effective)
         self._account_moved(*key)
-        session = self._listener(order.key)
-        if session is not None:
-            session.send(messages.execution_details(-1, after, session.version))
-            session.send(messages.commission_report(after))
+        self.telling.correction(order.key, after)
+        return after.exec_id
+
+    def _run_corrections(self) -> None:
+        due = [each for each in self._corrections if each[0] <= self.executions_booked]
+        for each in due:
+            self._corrections.remove(each)
+            _, exec_id, bust = each
+            before = self.ledger.execution(exec_id)
+            if before is None or self.ledger.execution(corrected_id(exec_id)) is not None:
+                continue
+            self.correct(exec_id, *((ZERO, ZERO) if bust else (before.quantity, one_tick_worse(before))))
 
     def _account_moved(self, account: str, con_id: int) -> None:
         self._moved.add((account, con_id))
@@ -245,6 +271,8 @@ class Desk:
 
     def settle(self, *, send: bool = True) -> None:
         """Keep everything, then let the sessions send. Raises sqlite3.Error with nothing sent."""
+        self._run_corrections()
+        self.telling.finish_batch()
         self._tell_positions()
         self._tell_ticks()
         counters = {"perm_id": self._numbers.perm_id, "execution": self._numbers.execution}
@@ -283,3 +311,8 @@ class Desk:
                         session.send(message)
                     session.told[request_id] = quote
         changed.clear()
+
+
+def _lost(order: PaperOrder) -> bool:
+    """Whether an order was held back and lost before anybody worked it."""
+    return order.status == CANCELLED and order.completed_at is None

@@ -25,22 +25,22 @@ Accounts begin with a million USD; buying power is shown, not enforced.
 
 import asyncio
 import logging
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
-from oms.paper import ib_messages as messages
-from oms.paper.faults import FaultKind, FaultPlan
+from oms.paper.fault_events import Event, Operation
+from oms.paper.fault_run import Committed, FaultRun
+from oms.paper.faults import FaultKind, FaultPlan, Rule
+from oms.paper.happenings import happen
 from oms.paper.hours import TradingHours
 from oms.paper.ib_book import PaperExecution, PaperOrderLine
 from oms.paper.ib_desk import Clock, Desk
-from oms.paper.ib_front import GatewayFront
-from oms.paper.ib_requests import CONNECTIVITY_LOST, handle
-from oms.paper.ib_session import Session
-from oms.paper.instruments import Instrument, find
+from oms.paper.ib_hands import instrument_of
+from oms.paper.ib_outages import OutageFront
 from oms.paper.market import MarketSettings, Quote
-from oms.paper.orders import commission, corrected_id
+from oms.paper.order_identity import told_key
 
 _LOG = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
-class PaperIBGateway(GatewayFront):
+class PaperIBGateway(OutageFront):
     """The gateway. Run one inside an event loop: ``start``, connect clients to ``port``, ``stop``.
 
     server_version: what is answered to a client that offers it (157 to 178).
@@ -80,7 +80,7 @@ class PaperIBGateway(GatewayFront):
             raise ValueError(f"server version {server_version} is not one of 157 to 178")
         if not accounts:
             raise ValueError("at least one account is needed")
-        self._address = (host, port)
+        self._address = host, port
         self._settings = market or MarketSettings()
         desk = Desk(
             accounts=accounts,
@@ -92,6 +92,7 @@ class PaperIBGateway(GatewayFront):
             list_days=list_days,
         )
         super().__init__(server_version, desk, faults or FaultPlan())
+        self._executions_before = 0
 
     # Life
 
@@ -100,23 +101,26 @@ class PaperIBGateway(GatewayFront):
         """The port listened on. Raises RuntimeError before ``start``."""
         if self._server is None:
             raise RuntimeError("the paper gateway is not started")
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._address[1]
 
     async def start(self) -> None:
-        """Listen, and let the market move."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Session(self), *self._address)
+        """Listen, let the market move, and take up the fault plan."""
+        await self._listen()
         if self._settings.step_seconds is not None:
-            self._market_task = loop.create_task(self._run_market(self._settings.step_seconds))
+            moving = self._run_market(self._settings.step_seconds)
+            self._market_task = asyncio.get_running_loop().create_task(moving)
             self._market_task.add_done_callback(_report_end)
         self._wake()
-        _LOG.info("paper gateway listens on %s:%d", self._address[0], self.port)
+        self.use_plan(self.faults)
 
     async def stop(self) -> None:
         """Close every connection and the state file."""
-        if self._market_task is not None:
-            self._market_task.cancel()
-            await asyncio.wait([self._market_task])
+        for timer in self._timers:
+            timer.cancel()
+        for task in (self._market_task, self._opening):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
         for session in list(self._connections):
             session.close()
         if self._server is not None:
@@ -141,8 +145,7 @@ class PaperIBGateway(GatewayFront):
                 e.exec_id,
                 e.order_ref,
                 e.perm_id,
-                e.client_id,
-                e.order_id,
+                *told_key((e.client_id, e.order_id)),
                 e.account,
                 e.instrument.symbol,
                 e.side,
@@ -157,7 +160,7 @@ class PaperIBGateway(GatewayFront):
         """All orders the gateway has taken, by permId."""
         return [
             PaperOrderLine(
-                *o.key,
+                *told_key(o.key),
                 o.perm_id,
                 o.terms.order_ref,
                 o.terms.account,
@@ -173,7 +176,7 @@ class PaperIBGateway(GatewayFront):
 
     def quote(self, symbol: str) -> Quote:
         """The current quote of a symbol. Raises KeyError for an unknown one."""
-        return self._desk.market.quote(_instrument(symbol).con_id)
+        return self._desk.market.quote(instrument_of(symbol).con_id)
 
     def set_price(self, symbol: str, bid: Decimal, ask: Decimal, size: Decimal | None = None) -> None:
         """Set and hold a price, and match at once.
@@ -181,7 +184,7 @@ class PaperIBGateway(GatewayFront):
         With a size, exactly that much can be bought and that much sold until it is set again; without
         one the symbol's own liquidity stands. Raises KeyError for an unknown symbol.
         """
-        con_id = _instrument(symbol).con_id
+        con_id = instrument_of(symbol).con_id
         self._desk.market.set_quote(con_id, bid, ask, size)
         if self._desk.online:
             self._desk.apply(self._desk.engine.step(self._desk.clock(), con_id))
@@ -189,12 +192,13 @@ class PaperIBGateway(GatewayFront):
 
     def release_price(self, symbol: str) -> None:
         """Let a price that was set by hand walk again."""
-        self._desk.market.release(_instrument(symbol).con_id)
+        self._desk.market.release(instrument_of(symbol).con_id)
         self._settle()
 
     def step_market(self, steps: int = 1) -> None:
         """Take market steps now, besides those the wall clock takes."""
         for _ in range(steps):
+            self._run.steps += 1
             self._desk.step()
             self._settle()
 
@@ -204,104 +208,64 @@ class PaperIBGateway(GatewayFront):
         The order's figures, the position and the cash follow; a finished order stays finished. Raises
         KeyError for an unknown execution, ValueError when it was corrected before or would overfill.
         """
-        ledger = self._desk.ledger
-        before = ledger.execution(exec_id)
-        order = ledger.order((before.client_id, before.order_id)) if before else None
-        if before is None or order is None:
-            raise KeyError(exec_id)
-        new_id = corrected_id(exec_id)
-        if ledger.execution(new_id) is not None:
-            raise ValueError(f"{exec_id} was corrected already")
-        filled = order.filled - before.quantity + quantity
-        if quantity < 0 or filled > order.terms.quantity:
-            raise ValueError(f"a correction to {quantity} does not fit the order")
-        fee = commission(quantity, price, before.instrument.multiplier)
-        order = replace(
-            order,
-            filled=filled,
-            cost=order.cost - before.quantity * before.price + quantity * price,
-            commission=order.commission - before.commission + fee,
-        )
-        if order.live and order.remaining == 0:
-            raise ValueError("a correction that completes a live order is not offered")
-        after = replace(
-            before,
-            exec_id=new_id,
-            quantity=quantity,
-            price=price,
-            cumulative=before.cumulative - before.quantity + quantity,
-            average_price=order.average_price,
-            commission=fee,
-        )
-        self._desk.record_correction(before, after, order)
+        new_id = self._desk.correct(exec_id, quantity, price)
         self._settle()
         return new_id
 
-    def drop_connections(self) -> None:
-        """Break every connection without a word."""
-        for session in list(self._connections):
-            self._break(session)
+    # Faults
 
-    def connectivity_lost(self) -> None:
-        """Error 1100 to all: the gateway lost its broker; orders are taken but neither told nor matched.
+    @property
+    def faults(self) -> FaultPlan:
+        """The plan in force; it may be changed while the gateway runs, rates and rules take effect at once."""
+        return self._run.plan
 
-        Orders taken meanwhile are in memory only, as a gateway holds them, and die with the process.
+    @property
+    def committed(self) -> list[Committed]:
+        """The journal of faults, over all plans so far: what a failing run has to tell."""
+        return self._run.committed
+
+    def use_plan(self, plan: FaultPlan) -> None:
+        """Take up a plan in place of the one in force: its counts begin at 0, its events are all to come.
+
+        What is held stays held, and what is silent stays silent, until an event of the new plan ends it.
         """
-        self._desk.online = False
-        self._broadcast(1100, CONNECTIVITY_LOST)
-
-    def connectivity_restored(self, *, data_lost: bool) -> None:
-        """Error 1101 (market-data subscriptions are gone) or 1102 to all; waiting orders are handled."""
-        self._desk.online = True
-        if data_lost:
-            for session in self._desk.sessions.values():
-                session.market_data.clear()
-        kept = "lost" if data_lost else "maintained"
-        text = f"Connectivity between IBKR and Trader Workstation has been restored - data {kept}."
-        self._broadcast(1101 if data_lost else 1102, text)
-        waiting, self._deferred = self._deferred, []
-        for session, texts in waiting:
-            handle(self._desk, session, texts)
-        self._settle()
-        self._wake()
-
-    def fall_silent(self) -> None:
-        """Neither read nor answer, with every connection left open, until ``speak_again``."""
-        self._silent = True
-
-    def speak_again(self) -> None:
-        """Handle what arrived in the silence and send what was held back."""
-        self._silent = False
-        waiting, self._unread = self._unread, []
-        for session, payloads in waiting:
-            self.receive(session, payloads)
-        self._settle()
-
-    def roll_back_ids(self) -> None:
-        """Answer nextValidId 1 to the next connection of each client, as after a daily restart.
-
-        Ids used before stay used: an order under one of them is refused with 103 or modifies a live one.
-        """
-        self._desk.ids_rolled_back = set(self._desk.known_clients())
+        self._run = FaultRun(plan, self._run.committed)
+        self._executions_before = self._desk.executions_booked
+        run = self._run
+        for at, seconds in run.timed():
+            self._later(seconds, lambda at=at: self._happen_late(run, at))  # type: ignore[misc]
+        self._happen()
 
     def fail_next_place(self, kind: FaultKind | str, order_ref: str = "") -> None:
-        """Commit a fault on the next placeOrder, or on the next one with an orderRef."""
+        """Commit a fault on the next placeOrder (new or a modify), or on the next one with an orderRef."""
         if order_ref:
             self.faults.by_order_ref[order_ref] = FaultKind(kind)
         else:
             self.faults.queued.append(FaultKind(kind))
 
-    def _broadcast(self, code: int, text: str) -> None:
-        for session in self._desk.sessions.values():
-            session.send(messages.error(-1, code, text, session.version))
-        self._settle()
+    def fail_next(
+        self, on: Operation | str, kind: FaultKind | str, *, order_ref: str = "", **what: Any
+    ) -> None:
+        """Add a rule for the next request of a kind; ``what``: the other fields of a Rule. Raises ValueError."""
+        told = {"on": on, "kind": kind, "order_ref": order_ref, **what}
+        self.faults.rules.append(Rule.model_validate(told))
 
+    def _happen(self) -> None:
+        run = self._run
+        run.executions = self._desk.executions_booked - self._executions_before
+        for event in run.due():
+            self._let_happen(event)
 
-def _instrument(symbol: str) -> Instrument:
-    hits = find(symbol=symbol)
-    if not hits:
-        raise KeyError(symbol)
-    return hits[0]
+    def _happen_late(self, run: FaultRun, at: int) -> None:
+        if run is self._run:
+            self._let_happen(run.happens(at))
+
+    def _let_happen(self, event: Event) -> None:
+        _LOG.info("paper gateway: %s", event)
+        try:
+            happen(self, event)
+        except (KeyError, ValueError) as problem:
+            _LOG.warning("%s could not happen: %s", event.do, problem)
 
 
 def _report_end(task: asyncio.Task[None]) -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from oms.paper.accounts import Accounts, Position
 from oms.paper.hours import EASTERN, TradingHours
-from oms.paper.instruments import Instrument
+from oms.paper.instruments import Instrument, catalogue
 from oms.paper.market import Quote
 from oms.paper.order_layout import completed_order, open_order
 from oms.paper.orders import ZERO, Execution, PaperOrder
@@ -14,7 +14,11 @@ from oms.paper.wire import UNSET_DOUBLE, decimal_text, time_text
 
 Message = list[object]
 
-_ORDER_TYPES = "ACTIVETIM,DAY,GTC,GTD,IOC,FOK,OPG,LMT,LOC,MKT,MOC,STP,STPLMT,WHATIF"
+_ORDER_TYPES = (
+    "ACTIVETIM,DAY,FOK,GAT,GTC,GTD,IOC,LMT,MKT,OCA,STP,STPLMT,TRAIL,TRAILLIT,TRAILLMT,TRAILMIT,WHATIF"
+)
+_MORE_ORDER_TYPES = {"STK": ",ADAPTIVE,LOC,MIDPX,MOC,OPG", "OPT": ",ADAPTIVE,OPG", "FUT": ",ADAPTIVE,MOC"}
+_SUGGESTED_SIZES = {"STK": 1, "OPT": 1, "FUT": 1, "CASH": 25_000}
 
 
 def eastern(moment: datetime) -> str:
@@ -57,15 +61,19 @@ def completed_order_message(order: PaperOrder, parent_perm_id: int, version: int
 def _order_values(order: PaperOrder) -> dict[str, str]:
     terms = order.terms
     instrument = terms.instrument
-    return {
+    # It occurs twice in both messages, and the second is the one that counts.
+    trails = {} if order.trail_stop is None else {"trailStopPrice": decimal_text(order.trail_stop)}
+    return trails | {
         "conId": str(instrument.con_id),
         "symbol": instrument.symbol,
         "secType": instrument.security_type,
         "lastTradeDateOrContractMonth": instrument.last_trade_date,
+        "strike": _strike(instrument),
+        "right": instrument.right,
         "multiplier": _multiplier(instrument),
         "exchange": terms.attributes.get("exchange") or instrument.exchanges[0],
         "currency": instrument.currency,
-        "localSymbol": instrument.local_symbol or instrument.symbol,
+        "localSymbol": instrument.name,
         "tradingClass": instrument.trading_class,
         "totalQuantity": decimal_text(terms.quantity),
         "account": terms.account,
@@ -156,14 +164,18 @@ def _contract(instrument: Instrument, exchange: str) -> tuple[object, ...]:
         instrument.symbol,
         instrument.security_type,
         instrument.last_trade_date,
-        "0.0",
-        "",
+        _strike(instrument),
+        instrument.right,
         _multiplier(instrument),
         exchange,
         instrument.currency,
-        instrument.local_symbol or instrument.symbol,
+        instrument.name,
         instrument.trading_class,
     )
+
+
+def _strike(instrument: Instrument) -> str:
+    return decimal_text(instrument.strike) if instrument.strike else "0.0"
 
 
 def _multiplier(instrument: Instrument) -> str:
@@ -171,13 +183,15 @@ def _multiplier(instrument: Instrument) -> str:
 
 
 def contract_details(
-    request_id: int, instrument: Instrument, exchange: str, hours: str, version: int
+    request_id: int, instrument: Instrument, exchange: str, hours: tuple[str, str], version: int
 ) -> Message:
-    """contractDetails; ``hours`` as ``trading_hours`` writes them."""
+    """contractDetails; ``hours``: the extended and the regular ones, as ``trading_hours`` writes them."""
     head = [8] if version < 164 else []
     size_multiplier = [1] if version < 164 else []
-    sizes = {163: [1]}.get(version, [1, 1, 1] if version >= 164 else [])
+    suggested = _SUGGESTED_SIZES[instrument.security_type]
+    sizes = {163: [suggested]}.get(version, [1, 1, suggested] if version >= 164 else [])
     stock = instrument.security_type == "STK"
+    underlying = catalogue().get(instrument.underlying)
     return [
         10,
         *head,
@@ -185,21 +199,21 @@ def contract_details(
         instrument.symbol,
         instrument.security_type,
         instrument.last_trade_date,
-        0,
-        "",
+        _strike(instrument),
+        instrument.right,
         exchange or instrument.exchanges[0],
         instrument.currency,
-        instrument.local_symbol or instrument.symbol,
+        instrument.name,
         instrument.trading_class,
         instrument.trading_class,
         instrument.con_id,
         instrument.tick,
         *size_multiplier,
         _multiplier(instrument),
-        _ORDER_TYPES,
+        _ORDER_TYPES + _MORE_ORDER_TYPES.get(instrument.security_type, ""),
         ",".join(instrument.exchanges),
         1,
-        0,
+        instrument.underlying,
         instrument.long_name,
         instrument.exchange if stock else "",
         instrument.last_trade_date[:6],
@@ -207,22 +221,21 @@ def contract_details(
         instrument.category,
         instrument.category,
         "US/Eastern",
-        hours,
-        hours,
+        *hours,
         "",
         0,
         0,
         1,
-        "",
-        "",
-        ",".join("26" for _ in instrument.exchanges),
+        underlying.symbol if underlying else "",
+        underlying.security_type if underlying else "",
+        ",".join(str(instrument.market_rule) for _ in instrument.exchanges),
         instrument.last_trade_date,
         "COMMON" if stock else "",
         *sizes,
     ]
 
 
-def trading_hours(hours: TradingHours | None, now: datetime) -> str:
+def trading_hours(hours: TradingHours | None, now: datetime, *, extended: bool = False) -> str:
     """Six days as contractDetails shows them: ``20261120:0930-20261120:1600;20261121:CLOSED;...``."""
     today = now.astimezone(hours.zone if hours else EASTERN).date()
     days = []
@@ -232,7 +245,8 @@ def trading_hours(hours: TradingHours | None, now: datetime) -> str:
         if hours is None:
             days.append(f"{text}:0000-{text}:2359")
         elif hours.trades_on(day):
-            days.append(f"{text}:{hours.opens:%H%M}-{text}:{hours.closes:%H%M}")
+            opens, closes = hours.bounds(extended=extended)
+            days.append(f"{text}:{opens:%H%M}-{text}:{closes:%H%M}")
         else:
             days.append(f"{text}:CLOSED")
     return ";".join(days)

@@ -8,6 +8,7 @@ from oms.paper.acceptance import LIMIT_TYPES, STOP_TYPES
 from oms.paper.hours import moment_of
 from oms.paper.ib_desk import Desk
 from oms.paper.ib_session import Session
+from oms.paper.instructions import TRAILING_TYPES, Instructions, instructions_of
 from oms.paper.instruments import Instrument, find
 from oms.paper.order_layout import OrderFields, read_place_order
 from oms.paper.orders import ZERO, OrderRefused, OrderTerms, PaperOrder, commission
@@ -21,14 +22,17 @@ class RequestRefusedError(Exception):
 
 
 def place_order(desk: Desk, session: Session, texts: list[str]) -> None:
-    """placeOrder (3): new order, modify, or whatIf. Errors 103, 105, 110, 200, 201, 320, 387, 434, 435, 10149."""
+    """placeOrder (3): new order, modify, or whatIf.
+
+    Errors 103, 105, 110, 200, 201, 320, 387, 434, 435, 439 to 443, 10149.
+    """
     client_id = session.client_id
     order_id = integer_of(texts[0]) if texts else -1
     if order_id <= 0:
         desk.tell_error(client_id, order_id, 10149, f"Invalid order id: {order_id}")
         return
     try:
-        terms = _terms(desk, client_id, read_place_order(texts, session.version))
+        terms = terms_of(desk, client_id, read_place_order(texts, session.version))
     except WireError as problem:
         desk.tell_error(client_id, order_id, 320, f"Error reading request: {problem}")
         return
@@ -60,7 +64,15 @@ def global_cancel(desk: Desk, session: Session, fields: Fields) -> None:
 
 def resolve(texts: OrderFields) -> Instrument:
     """The one instrument a contract in an order or request means. Raises RequestRefusedError 200."""
-    hits = find(
+    hits = described(texts)
+    if len(hits) != 1:
+        raise RequestRefusedError(200, "No security definition has been found for the request")
+    return hits[0]
+
+
+def described(texts: OrderFields) -> list[Instrument]:
+    """Every instrument that a contract's fields fit. Raises WireError for a number that cannot be read."""
+    return find(
         integer_of(texts.get("conId")),
         symbol=texts.get("symbol"),
         security_type=texts.get("secType"),
@@ -68,13 +80,14 @@ def resolve(texts: OrderFields) -> Instrument:
         currency=texts.get("currency"),
         last_trade_date=texts.get("lastTradeDateOrContractMonth"),
         local_symbol=texts.get("localSymbol"),
+        strike=decimal_of(texts.get("strike")),
+        right=texts.get("right"),
+        multiplier=texts.get("multiplier"),
     )
-    if len(hits) != 1:
-        raise RequestRefusedError(200, "No security definition has been found for the request")
-    return hits[0]
 
 
-def _terms(desk: Desk, client_id: int, sent: OrderFields) -> OrderTerms:
+def terms_of(desk: Desk, client_id: int, sent: OrderFields) -> OrderTerms:
+    """The terms in a placeOrder's fields. Raises RequestRefusedError 200, 201, 435, and WireError."""
     instrument = resolve(sent)
     quantity = decimal_of(sent.get("totalQuantity")) or ZERO
     decimal_of(sent.get("minQty"))  # raises now what would raise when the order trades
@@ -91,8 +104,8 @@ def _terms(desk: Desk, client_id: int, sent: OrderFields) -> OrderTerms:
         side=side,
         quantity=quantity,
         order_type=kind,
-        limit=decimal_of(sent.get("lmtPrice")) if kind in LIMIT_TYPES else None,
-        stop=decimal_of(sent.get("auxPrice")) if kind in STOP_TYPES else None,
+        limit=_limit(sent, kind),
+        stop=decimal_of(sent.get("auxPrice")) if kind in STOP_TYPES - TRAILING_TYPES else None,
         tif=sent.get("tif"),
         good_till=_good_till(sent.get("goodTillDate")) if sent.get("tif") == "GTD" else None,
         oca_group=sent.get("ocaGroup"),
@@ -100,7 +113,28 @@ def _terms(desk: Desk, client_id: int, sent: OrderFields) -> OrderTerms:
         parent_id=integer_of(sent.get("parentId")),
         transmit=sent.get("transmit") != "0",
         attributes=sent,
+        instructions=_instructions(sent),
     )
+
+
+def _limit(sent: OrderFields, kind: str) -> Decimal | None:
+    """The limit a type must have; of a MIDPRICE order it is a cap, and 0 is none."""
+    limit = decimal_of(sent.get("lmtPrice"))
+    if kind == "MIDPRICE":
+        return limit or None
+    return limit if kind in LIMIT_TYPES else None
+
+
+def _instructions(sent: OrderFields) -> Instructions:
+    try:
+        return instructions_of(sent)
+    except WireError:
+        raise
+    except ValueError as problem:
+        text = sent.get("goodAfterTime")
+        raise RequestRefusedError(
+            201, f"Order rejected - reason:Invalid good after time:{text}."
+        ) from problem
 
 
 def _account(desk: Desk, named: str) -> str:
@@ -129,7 +163,7 @@ def _what_if(desk: Desk, session: Session, terms: OrderTerms) -> None:
         return
     quote = desk.market.quote(terms.instrument.con_id)
     price = terms.limit or (quote.ask if terms.side == "BUY" else quote.bid)
-    value = terms.quantity * price * terms.instrument.multiplier
+    value = terms.quantity * price * terms.instrument.unit_value
     before = sum((abs(desk.accounts.market_value(p)) for p in desk.accounts.held(terms.account)), ZERO)
     equity = desk.accounts.net_liquidation(terms.account)
     fee = commission(terms.quantity, price, terms.instrument.multiplier)

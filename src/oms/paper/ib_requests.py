@@ -6,12 +6,19 @@ from collections.abc import Callable
 from oms.paper import ib_messages as messages
 from oms.paper.hours import moment_of
 from oms.paper.ib_desk import Desk
-from oms.paper.ib_orders import RequestRefusedError, cancel_order, global_cancel, place_order, resolve
+from oms.paper.ib_orders import (
+    RequestRefusedError,
+    cancel_order,
+    described,
+    global_cancel,
+    place_order,
+    resolve,
+)
 from oms.paper.ib_session import Session
-from oms.paper.instruments import find
+from oms.paper.instruments import MARKET_RULES
 from oms.paper.order_layout import OrderFields
 from oms.paper.orders import Execution
-from oms.paper.wire import Fields, WireError, integer_of
+from oms.paper.wire import Fields, WireError
 
 _LOG = logging.getLogger(__name__)
 
@@ -214,24 +221,30 @@ def _contract_details(desk: Desk, session: Session, fields: Fields) -> None:
     fields.take(1)
     request_id = fields.integer()
     sought = _contract(fields)
-    hits = find(
-        integer_of(sought.get("conId")),
-        symbol=sought.get("symbol"),
-        security_type=sought.get("secType"),
-        exchange=sought.get("exchange"),
-        currency=sought.get("currency"),
-        last_trade_date=sought.get("lastTradeDateOrContractMonth"),
-        local_symbol=sought.get("localSymbol"),
-    )
+    hits = described(sought)
     if not hits:
         text = "No security definition has been found for the request"
         desk.tell_error(session.client_id, request_id, 200, text)
         return
-    hours = messages.trading_hours(desk.hours, desk.clock())
+    hours = messages.trading_hours(desk.hours, desk.clock(), extended=True)
+    liquid = messages.trading_hours(desk.hours, desk.clock())
     for instrument in hits:
         exchange = sought.get("exchange")
-        session.send(messages.contract_details(request_id, instrument, exchange, hours, session.version))
+        session.send(
+            messages.contract_details(request_id, instrument, exchange, (hours, liquid), session.version)
+        )
     session.send([52, 1, request_id])
+
+
+def _market_rule(desk: Desk, session: Session, fields: Fields) -> None:
+    """reqMarketRule: the request has no number of its own, so that a refusal names none."""
+    rule_id = fields.integer()
+    bands = MARKET_RULES.get(rule_id)
+    if bands is None:
+        text = f"Error validating request: market rule {rule_id} is not known"
+        desk.tell_error(session.client_id, -1, 321, text)
+        return
+    session.send([93, rule_id, len(bands), *(figure for band in bands for figure in band)])
 
 
 def _market_data(desk: Desk, session: Session, fields: Fields) -> None:
@@ -297,5 +310,6 @@ HANDLERS: dict[int, Handler] = {
     64: _cancel_positions,
     76: _account_updates_multi,
     77: _no_reply,  # cancel accountUpdatesMulti
+    91: _market_rule,
     99: _completed_orders,
 }

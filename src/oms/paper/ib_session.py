@@ -46,6 +46,7 @@ class Session(asyncio.Protocol):
         self._preamble = bytearray()
         self._greeted = False
         self._outbox: list[bytes] = []
+        self._cut_next = False
         self._transport: asyncio.Transport | None = None
         self.peer = "?"
         self.client_id = -1
@@ -79,6 +80,15 @@ class Session(asyncio.Protocol):
         """Throw away what is queued: the replies a broken connection never delivered."""
         self._outbox.clear()
 
+    def flush_part(self, share: float, *, whole: bool) -> None:
+        """Send the first part of what is queued: whole messages, or up to the middle of one; forget the rest."""
+        if whole:
+            data = b"".join(self._outbox[: int(len(self._outbox) * share)])
+        else:
+            data = _inside_a_frame(self._outbox, share)
+        self._outbox = [data] if data else []
+        self.flush()
+
     def close(self) -> None:
         """Send what is queued, then close."""
         self.flush()
@@ -93,6 +103,10 @@ class Session(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def cut_next(self) -> None:
+        """Read the next bytes up to their middle only, then break the connection."""
+        self._cut_next = True
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -105,6 +119,9 @@ class Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.closed:
             return
+        cut = self._cut_next
+        if cut:
+            data = data[: len(data) // 2]
         try:
             payloads = self._reader.feed(self._after_prefix(data))
             if payloads and not self._greeted:
@@ -115,6 +132,9 @@ class Session(asyncio.Protocol):
             return
         if payloads:
             self._host.receive(self, payloads)
+        if cut:
+            self.abort()
+            self._host.left(self)
 
     def eof_received(self) -> None:
         # The client half-closes before it closes: its id must be free at once.
@@ -160,3 +180,11 @@ class Session(asyncio.Protocol):
         self._greeted = True
         self.send([self.version, self._host.greeting_time()])
         self.flush()
+
+
+def _inside_a_frame(frames: list[bytes], share: float) -> bytes:
+    """The first bytes of some frames, about a share of them, ending within a frame."""
+    data = b"".join(frames)
+    ends = {sum(map(len, frames[: n + 1])) for n in range(len(frames))}
+    cut = int(len(data) * share)
+    return data[: cut - 1 if cut in ends else cut]

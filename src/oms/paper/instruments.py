@@ -1,18 +1,41 @@
 """The instruments the paper market trades.
 
-Real, liquid US stocks with the contract ids the TWS API gives them, plus symbols that exist for one
-behaviour each: THIN (100 shares shown, never replenished), HALTD (every order is rejected), BRICK
-(a price of five figures). Prices are starting points of a model, not quotations.
+Real, liquid US stocks with the contract ids the TWS API gives them, a small chain of options on two of them,
+a future and currency pairs, plus symbols that exist for one behaviour each: THIN (100 shares shown, never
+replenished), HALTD (every order is rejected), BRICK (a price of five figures), DIME (below 1, where the tick is
+finer). Prices are starting points of a model, not quotations; contract ids from 990000001 on are our own.
 """
 
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 
+Bands = tuple[tuple[Decimal, Decimal], ...]
+"""(lowest price, tick from there on), lowest first."""
+
+
+def _bands(*pairs: tuple[str, str]) -> Bands:
+    return tuple((Decimal(low), Decimal(tick)) for low, tick in pairs)
+
+
+MARKET_RULES: dict[int, Bands] = {
+    26: _bands(("0", "0.0001"), ("1", "0.01")),
+    59: _bands(("0", "0.00005")),
+    60: _bands(("0", "0.005")),
+    67: _bands(("0", "0.25")),
+    239: _bands(("0", "0.01"), ("3", "0.05")),
+}
+"""By the number under which reqMarketRule tells them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """One tradable contract. ``display`` is the size shown at the best bid and offer, in units."""
+    """One tradable contract. ``display`` is the size shown at the best bid and offer, in units.
+
+    ``tick`` is the smallest of all price variations; ``market_rule`` gives them by price. ``strike`` and ``right``
+    (C or P) are an option's, ``underlying`` the contract id of what it is on. ``usd``: what one unit of
+    ``currency`` is worth, the same all the time.
+    """
 
     con_id: int
     symbol: str
@@ -31,15 +54,44 @@ class Instrument:
     trading_class: str = "NMS"
     replenishes: bool = True
     refusal: str = ""
+    market_rule: int = 26
+    strike: Decimal = Decimal(0)
+    right: str = ""
+    underlying: int = 0
+    usd: Decimal = Decimal(1)
+
+    @property
+    def name(self) -> str:
+        """What only this contract is called: its local symbol."""
+        return self.local_symbol or self.symbol
 
     @property
     def exchanges(self) -> tuple[str, ...]:
         """Where an order may be routed."""
-        return ("SMART", self.exchange, "IBKRATS") if self.security_type == "STK" else (self.exchange,)
+        routes = {"STK": ("SMART", self.exchange, "IBKRATS"), "OPT": ("SMART", self.exchange, "AMEX")}
+        return routes.get(self.security_type, (self.exchange,))
+
+    @property
+    def unit_value(self) -> Decimal:
+        """What one unit at a price of 1 is worth in USD."""
+        return self.multiplier * self.usd
+
+    def tick_at(self, price: Decimal) -> Decimal:
+        """The price variation that holds at a price."""
+        tick = self.tick
+        for low, step in MARKET_RULES[self.market_rule]:
+            if price >= low:
+                tick = step
+        return tick
 
     def on_tick(self, price: Decimal) -> bool:
         """Whether a price conforms to the minimum variation."""
-        return price % self.tick == 0
+        return price % self.tick_at(price) == 0
+
+    def rounded(self, price: Decimal, rounding: str) -> Decimal:
+        """A price on the tick; ``rounding`` as the decimal module names it."""
+        tick = self.tick_at(price)
+        return (price / tick).quantize(Decimal(1), rounding) * tick
 
 
 # contract id, symbol, name, primary exchange, industry, category, price, displayed size
@@ -79,74 +131,100 @@ _STOCKS = """
 """
 
 
+# contract id, symbol, underlying, expiry, strike, right, price, displayed size
+_OPTIONS = """
+990100001|AAPL|265598|20270115|220|C|14.35|60
+990100002|AAPL|265598|20270115|220|P|4.90|60
+990100003|AAPL|265598|20270115|230|C|8.40|120
+990100004|AAPL|265598|20270115|230|P|8.95|120
+990100005|AAPL|265598|20270115|240|C|2.74|80
+990100006|AAPL|265598|20270115|240|P|14.60|80
+990100007|AAPL|265598|20270319|230|C|12.15|40
+990100008|AAPL|265598|20270319|230|P|11.80|40
+990100011|SPY|756733|20270115|580|C|19.80|150
+990100012|SPY|756733|20270115|580|P|8.15|150
+990100013|SPY|756733|20270115|590|C|12.90|200
+990100014|SPY|756733|20270115|590|P|11.45|200
+990100015|SPY|756733|20270115|600|C|7.35|150
+990100016|SPY|756733|20270115|600|P|16.20|150
+"""
+
+# contract id, symbol, currency, name, price, tick, market rule, USD for one unit of the currency
+_PAIRS = """
+12087792|EUR|USD|European Monetary Union Euro|1.05500|0.00005|59|1
+12087797|GBP|USD|British pound|1.26500|0.00005|59|1
+15016059|USD|JPY|US dollar|154.500|0.005|60|0.0065
+"""
+
+_THIN = Instrument(
+    990000001,
+    "THIN",
+    "THINLY TRADED HOLDINGS INC",
+    "NYSE",
+    "Industrial",
+    "Miscellaneous Manufacturing",
+    Decimal("12.00"),
+    Decimal(100),
+    replenishes=False,
+)
+_HALTED = Instrument(
+    990000002,
+    "HALTD",
+    "HALTED INDUSTRIES INC",
+    "NYSE",
+    "Industrial",
+    "Miscellaneous Manufacturing",
+    Decimal("8.00"),
+    Decimal(1000),
+    refusal="The contract is not available for trading.",
+)
+_BRICK = Instrument(
+    990000003,
+    "BRICK",
+    "BRICK BY BRICK HOLDINGS INC",
+    "NYSE",
+    "Financial",
+    "Real Estate",
+    Decimal("31250.00"),
+    Decimal(40),
+)
+_DIME = Instrument(
+    990000004,
+    "DIME",
+    "SMALL CHANGE MINING INC",
+    "NYSE",
+    "Basic Materials",
+    "Mining",
+    Decimal("0.8450"),
+    Decimal(5000),
+    tick=Decimal("0.0001"),
+)
+_ES = Instrument(
+    649180695,
+    "ES",
+    "E-mini S&P 500",
+    "CME",
+    "Indices",
+    "Broad Range Equity Index",
+    Decimal("5950.00"),
+    Decimal(60),
+    tick=Decimal("0.25"),
+    security_type="FUT",
+    multiplier=50,
+    last_trade_date="20270319",
+    local_symbol="ESH7",
+    trading_class="ES",
+    market_rule=67,
+)
+
+
 @cache
 def catalogue() -> dict[int, Instrument]:
     """Every instrument by contract id."""
     listed = [_stock(line) for line in _STOCKS.strip().splitlines()]
-    listed += [
-        Instrument(
-            990000001,
-            "THIN",
-            "THINLY TRADED HOLDINGS INC",
-            "NYSE",
-            "Industrial",
-            "Miscellaneous Manufacturing",
-            Decimal("12.00"),
-            Decimal(100),
-            replenishes=False,
-        ),
-        Instrument(
-            990000002,
-            "HALTD",
-            "HALTED INDUSTRIES INC",
-            "NYSE",
-            "Industrial",
-            "Miscellaneous Manufacturing",
-            Decimal("8.00"),
-            Decimal(1000),
-            refusal="The contract is not available for trading.",
-        ),
-        Instrument(
-            990000003,
-            "BRICK",
-            "BRICK BY BRICK HOLDINGS INC",
-            "NYSE",
-            "Financial",
-            "Real Estate",
-            Decimal("31250.00"),
-            Decimal(40),
-        ),
-        Instrument(
-            649180695,
-            "ES",
-            "E-mini S&P 500",
-            "CME",
-            "Indices",
-            "Broad Range Equity Index",
-            Decimal("5950.00"),
-            Decimal(60),
-            tick=Decimal("0.25"),
-            security_type="FUT",
-            multiplier=50,
-            last_trade_date="20270319",
-            local_symbol="ESH7",
-            trading_class="ES",
-        ),
-        Instrument(
-            12087792,
-            "EUR",
-            "European Monetary Union Euro",
-            "IDEALPRO",
-            "",
-            "",
-            Decimal("1.05500"),
-            Decimal(1_000_000),
-            tick=Decimal("0.00005"),
-            security_type="CASH",
-            local_symbol="EUR.USD",
-            trading_class="EUR.USD",
-        ),
-    ]
+    listed += [_THIN, _HALTED, _BRICK, _DIME, _ES]
+    listed += [_pair(line) for line in _PAIRS.strip().splitlines()]
+    listed += [_option(line) for line in _OPTIONS.strip().splitlines()]
     return {instrument.con_id: instrument for instrument in listed}
 
 
@@ -159,8 +237,14 @@ def find(
     currency: str = "",
     last_trade_date: str = "",
     local_symbol: str = "",
+    strike: Decimal | None = None,
+    right: str = "",
+    multiplier: str = "",
 ) -> list[Instrument]:
-    """The instruments a contract description fits; an empty argument fits all, a con_id decides alone."""
+    """The instruments a contract description fits; an empty argument fits all, a con_id decides alone.
+
+    ``right`` is C or CALL, P or PUT. ``multiplier`` is not looked at for stocks and currencies.
+    """
     if con_id:
         hit = catalogue().get(con_id)
         return [hit] if hit and exchange in {"", *hit.exchanges} else []
@@ -174,7 +258,10 @@ def find(
         and exchange in {"", *i.exchanges}
         and currency in {"", i.currency}
         and i.last_trade_date.startswith(last_trade_date)
-        and local_symbol in {"", i.local_symbol or i.symbol}
+        and local_symbol in {"", i.name}
+        and (not strike or strike == i.strike)
+        and right[:1] in {"", "?", "0", i.right}
+        and (i.multiplier == 1 or multiplier in {"", str(i.multiplier)})
     ]
 
 
@@ -191,4 +278,50 @@ def _stock(line: str) -> Instrument:
         Decimal(price),
         Decimal(display),
         trading_class=trading_class,
+    )
+
+
+def _option(line: str) -> Instrument:
+    con_id, symbol, underlying, expiry, strike, right, price, display = line.split("|")
+    on = next(stock for stock in map(_stock, _STOCKS.strip().splitlines()) if stock.con_id == int(underlying))
+    return Instrument(
+        int(con_id),
+        symbol,
+        on.long_name,
+        "CBOE",
+        on.industry,
+        on.category,
+        Decimal(price),
+        Decimal(display),
+        security_type="OPT",
+        multiplier=100,
+        last_trade_date=expiry,
+        # Root padded to 6, yymmdd, right, strike in thousandths: the symbology of the Options Clearing Corporation.
+        local_symbol=f"{symbol:<6}{expiry[2:]}{right}{int(strike) * 1000:08d}",
+        trading_class=symbol,
+        market_rule=239,
+        strike=Decimal(strike),
+        right=right,
+        underlying=int(underlying),
+    )
+
+
+def _pair(line: str) -> Instrument:
+    con_id, symbol, currency, name, price, tick, rule, usd = line.split("|")
+    return Instrument(
+        int(con_id),
+        symbol,
+        name,
+        "IDEALPRO",
+        "",
+        "",
+        Decimal(price),
+        Decimal(1_000_000),
+        tick=Decimal(tick),
+        security_type="CASH",
+        currency=currency,
+        local_symbol=f"{symbol}.{currency}",
+        trading_class=f"{symbol}.{currency}",
+        market_rule=int(rule),
+        usd=Decimal(usd),
     )

@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS orders (
   oca_group TEXT, oca_type INTEGER, parent_id INTEGER, transmit INTEGER, attributes TEXT,
   status TEXT, placed_at TEXT, why_held TEXT, filled TEXT, cost TEXT, last_price TEXT, commission TEXT,
   triggered INTEGER, rested INTEGER, expires TEXT, completed_at TEXT, completed_status TEXT,
+  trail_stop TEXT, looks INTEGER DEFAULT 0,
   PRIMARY KEY (client_id, order_id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS finished_orders ON orders (completed_at, perm_id);
@@ -55,6 +56,9 @@ CREATE TABLE IF NOT EXISTS cash (account TEXT PRIMARY KEY, amount TEXT);
 CREATE TABLE IF NOT EXISTS clients (client_id INTEGER PRIMARY KEY, highest_order_id INTEGER);
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER);
 """
+
+_LATER_COLUMNS = {"trail_stop": "TEXT", "looks": "INTEGER DEFAULT 0"}
+"""Columns of ``orders`` that a file of an earlier version does not have."""
 
 _FINAL = f"('{FILLED}', '{CANCELLED}', '{INACTIVE}')"
 
@@ -75,6 +79,7 @@ class Ledger:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(SCHEMA)
+        self._add_later_columns()
         self._orders: dict[OrderKey, PaperOrder] = {}
         self._executions: list[Execution] = []
         self._replaced: list[str] = []
@@ -83,6 +88,12 @@ class Ledger:
         self._cash: dict[str, Decimal] = {}
         self._clients: dict[int, int] = {}
         self._counters: dict[str, int] = {}
+
+    def _add_later_columns(self) -> None:
+        there = {row[1] for row in self._db.execute("PRAGMA table_info(orders)")}
+        for name, kind in _LATER_COLUMNS.items():
+            if name not in there:
+                self._db.execute(f"ALTER TABLE orders ADD COLUMN {name} {kind}")
 
     def close(self) -> None:
         """Write what is pending and close the file."""

@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from oms.paper.instructions import instructions_of
 from oms.paper.instruments import catalogue
 from oms.paper.market import Quote
 from oms.paper.order_layout import OrderFields
 from oms.paper.orders import Execution, OrderTerms, PaperOrder
 
-ORDER_COLUMNS = 30
+ORDER_COLUMNS = 32
 _FLAGS = frozenset({"finite", "held"})
 
 
@@ -58,11 +59,14 @@ def order_row(order: PaperOrder) -> tuple[Any, ...]:
         _optional_time(order.expires),
         _optional_time(order.completed_at),
         order.completed_status,
+        _optional(order.trail_stop),
+        order.looks,
     )
 
 
 def order_of(row: Sequence[Any]) -> PaperOrder:
     """The order in a row of ``orders``."""
+    attributes = OrderFields.load(row[17])
     terms = OrderTerms(
         client_id=row[0],
         order_id=row[1],
@@ -80,7 +84,8 @@ def order_of(row: Sequence[Any]) -> PaperOrder:
         oca_type=row[14],
         parent_id=row[15],
         transmit=bool(row[16]),
-        attributes=OrderFields.load(row[17]),
+        attributes=attributes,
+        instructions=instructions_of(attributes),
     )
     return PaperOrder(
         terms,
@@ -97,6 +102,8 @@ def order_of(row: Sequence[Any]) -> PaperOrder:
         expires=_time(row[27]),
         completed_at=_time(row[28]),
         completed_status=row[29],
+        trail_stop=_decimal(row[30]),
+        looks=row[31],
     )
 
 

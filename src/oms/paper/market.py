@@ -93,10 +93,24 @@ class Market:
             if self.settings.moving and not quote.held:
                 self._put(con_id, self._walked(catalogue()[con_id], quote))
 
-    def take(self, con_id: int, side: str, quantity: Decimal) -> None:
-        """Record a trade: ``side`` BUY takes from the offer, SELL from the bid."""
+    def turnover(self, con_id: int) -> Decimal:
+        """What everybody trades in one step, by the model: the sizes shown on both sides."""
+        quote = self.quote(con_id)
+        return quote.bid_size + quote.ask_size
+
+    def chance(self, *about: object) -> random.Random:
+        """Chance that depends on the seed and on what it is about, and on nothing else."""
+        return random.Random(":".join(map(str, (self._seed, *about))))  # noqa: S311 - a model, not a secret
+
+    def take(self, con_id: int, side: str, quantity: Decimal, at: Decimal | None = None) -> None:
+        """Record a trade: ``side`` BUY takes from the offer, SELL from the bid.
+
+        ``at`` is the price of a trade inside the market, such as one at the midpoint.
+        """
         quote = self.quote(con_id)
         price = quote.ask if side == "BUY" else quote.bid
+        if at is not None and quote.bid <= at <= quote.ask:
+            price = at
         quote = replace(
             quote,
             last=price,
@@ -162,15 +176,13 @@ class Market:
         )
 
     def _walked(self, instrument: Instrument, quote: Quote) -> Quote:
-        chance = random.Random(f"{self._seed}:{instrument.symbol}:{quote.steps}")  # noqa: S311 - a model, not a secret
+        chance = self.chance(instrument.name, quote.steps)
         middle = float(quote.middle)
         # The pull back to the start keeps a demo that runs for days near its catalogue prices.
         drift = (float(instrument.price) - middle) * _PULL
         moved = Decimal(middle + drift + chance.gauss(0.0, self.settings.volatility) * middle)
         half = self._half_spread(instrument)
-        centre = max(
-            (moved / instrument.tick).quantize(Decimal(1), ROUND_HALF_EVEN) * instrument.tick, 2 * half
-        )
+        centre = max(instrument.rounded(moved, ROUND_HALF_EVEN), 2 * half)
         quote = replace(quote, bid=centre - half, ask=centre + half, steps=quote.steps + 1)
         if quote.finite:
             return quote
@@ -185,5 +197,6 @@ class Market:
         return max((display * share / lot).quantize(Decimal(1)) * lot, lot)
 
     def _half_spread(self, instrument: Instrument) -> Decimal:
-        ticks = (instrument.price * _SPREAD / instrument.tick).quantize(Decimal(1))
-        return max(ticks, Decimal(1)) * instrument.tick
+        tick = instrument.tick_at(instrument.price)
+        ticks = (instrument.price * _SPREAD / tick).quantize(Decimal(1))
+        return max(ticks, Decimal(1)) * tick

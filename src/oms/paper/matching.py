@@ -6,12 +6,19 @@ which they are to be told. Finished orders are forgotten here; the ledger rememb
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from oms.paper.acceptance import CLOSING_TYPES, LIMIT_TYPES, STOP_TYPES, problem
+from oms.paper import acceptance
+from oms.paper.acceptance import CLOSING_TYPES, STOP_TYPES
+from oms.paper.algos import impatient, over, slice_size
+from oms.paper.auctions import auction_due, auction_price, for_auction
+from oms.paper.executing import executed
+from oms.paper.families import CANCEL_ALL, changed_terms, in_family, oca_type, reduced, released_by
 from oms.paper.hours import TradingHours
-from oms.paper.market import Market
+from oms.paper.instructions import Algo
+from oms.paper.live_orders import LiveOrders
+from oms.paper.market import Market, Quote
 from oms.paper.orders import (
     CANCELLED,
     FILLED,
@@ -20,7 +27,6 @@ from oms.paper.orders import (
     PRE_SUBMITTED,
     SUBMITTED,
     ZERO,
-    Execution,
     Fact,
     OrderExecuted,
     OrderKept,
@@ -29,8 +35,10 @@ from oms.paper.orders import (
     OrderReported,
     OrderTerms,
     PaperOrder,
-    commission,
 )
+from oms.paper.pricing import offered
+from oms.paper.trading_times import expiry, sleeps, trades
+from oms.paper.trailing import limit_of, reached, stop_after_modify, trailed
 
 
 @dataclass(slots=True)
@@ -45,6 +53,7 @@ class MatchingEngine:
     """The live orders of all clients.
 
     ``seen`` answers whether an order key that is not live was used before (then it is refused with 103).
+    ``modify_after``: how old an order must be before a modify finds it; an earlier one is refused with 103.
     """
 
     def __init__(
@@ -59,25 +68,22 @@ class MatchingEngine:
         self._numbers = numbers
         self._seen = seen
         self._hours = hours
-        self.live: dict[OrderKey, PaperOrder] = {order.key: order for order in live}
-        self._parents = {(o.terms.client_id, o.terms.parent_id) for o in self.live.values()}
+        self.live = LiveOrders(live)
+        self.modify_after = timedelta(0)
 
     def place(self, terms: OrderTerms, now: datetime) -> list[Fact]:
         """A placeOrder: a new order, a modify of a live one, or a duplicate."""
         current = self.live.get(terms.key)
-        if current is None and self._seen(terms.key) is not None:
+        if self._is_duplicate(terms, current, now):
             return [OrderRefused(*terms.key, 103, "Duplicate order id")]
-        found = self.problem(terms, now)
+        found = self._problem(terms, now)
         if found and (current or found[0] != 201):
             return [OrderRefused(*terms.key, *found)]
         if current is not None:
             return self._modify(current, terms, now)
         self._numbers.perm_id += 1
-        order = PaperOrder(terms, self._numbers.perm_id, HELD, now, expires=self._expiry(terms, now))
-        if found:
-            order = order.finished(INACTIVE, found[1], now)
-            return [OrderReported(order), OrderRefused(*terms.key, *found)]
-        return self._admit(order, now)
+        order = PaperOrder(terms, self._numbers.perm_id, HELD, now, expires=expiry(terms, self._hours, now))
+        return self._reject(order, found, now) if found else self._admit(order, now)
 
     def cancel(self, key: OrderKey, now: datetime) -> list[Fact]:
         """A cancelOrder by the client that placed it."""
@@ -106,9 +112,9 @@ class MatchingEngine:
         ``con_id`` limits this to one instrument.
         """
         facts: list[Fact] = []
-        for key in list(self.live):
+        for key in self.live.of_contract(con_id) if con_id else list(self.live):
             order = self.live.get(key)
-            if order is None or order.status == HELD or con_id not in {0, order.terms.instrument.con_id}:
+            if order is None or order.status == HELD:
                 continue
             closing = order.terms.order_type in CLOSING_TYPES
             if order.expires is not None and now >= order.expires and not closing:
@@ -117,94 +123,107 @@ class MatchingEngine:
                 facts += self._work(order, now, arriving=False)
         return facts
 
+    def trade(self, key: OrderKey, quantity: Decimal, price: Decimal, now: datetime) -> list[Fact]:
+        """Somebody trades with a live order, whatever the market shows. Raises KeyError, ValueError if it is too much."""
+        order = self.live[key]
+        if not ZERO < quantity <= order.remaining or order.status == HELD:
+            raise ValueError(f"{quantity} cannot be traded with an order that has {order.remaining} left")
+        return self._fill(order, quantity, price, now)
+
     def traded(self) -> set[int]:
         """Contract ids with a live order."""
-        return {order.terms.instrument.con_id for order in self.live.values()}
+        return self.live.contracts()
 
     def problem(self, terms: OrderTerms, now: datetime) -> tuple[int, str] | None:
-        """(error code, text) if the terms cannot be accepted as a new or changed order."""
-        found = problem(terms, now, self._market.settings.rejects)
-        if found is None and terms.parent_id and terms.key not in self.live:
-            parent = (terms.client_id, terms.parent_id)
-            if parent not in self.live and self._seen(parent) is None:
-                return 201, "Order rejected - reason:The parent order does not exist."
-        return found
+        """(error code, text) if the terms cannot be accepted and transmitted as a new or changed order."""
+        return self._problem(terms, now) or acceptance.refusal(terms, self._market.settings.rejects)
 
-    def _expiry(self, terms: OrderTerms, now: datetime) -> datetime | None:
-        if terms.tif == "GTD":
-            return terms.good_till
-        if self._hours is None or (terms.tif == "GTC" and terms.order_type not in CLOSING_TYPES):
+    def _problem(self, terms: OrderTerms, now: datetime) -> tuple[int, str] | None:
+        return acceptance.problem(terms, now) or self._orphaned(terms)
+
+    def _orphaned(self, terms: OrderTerms) -> tuple[int, str] | None:
+        """A new child needs a parent that works, or that is filled."""
+        parent = terms.parent_key
+        if parent is None or terms.key in self.live or parent in self.live:
             return None
-        return self._hours.close_after(now)
+        past = self._seen(parent)
+        if past is not None and past.status == FILLED:
+            return None
+        trouble = "does not exist" if past is None else f"is {past.status}"
+        return 201, f"Order rejected - reason:The parent order {trouble}."
+
+    def _is_duplicate(self, terms: OrderTerms, current: PaperOrder | None, now: datetime) -> bool:
+        if current is None:
+            return self._seen(terms.key) is not None
+        return current.status != HELD and now - current.placed_at < self.modify_after
 
     # Entering and changing
 
     def _admit(self, order: PaperOrder, now: datetime) -> list[Fact]:
         """A new order, or a held one whose transmit flag is now set."""
-        terms = order.terms
-        self._parents.add((terms.client_id, terms.parent_id))
-        if not terms.transmit:
-            self.live[order.key] = order
+        self.live[order.key] = order
+        if not order.terms.transmit:
             return [OrderKept(order)]
-        family = [order]
-        parent = self.live.get((terms.client_id, terms.parent_id)) if terms.parent_id else None
-        if parent is not None and parent.status == HELD:
-            held = [o for o in self.live.values() if o.status == HELD and o.key != order.key]
-            brothers = [o for o in held if o.terms.client_id == terms.client_id and o.terms.parent_id]
-            family = [parent, *(o for o in brothers if o.terms.parent_id == terms.parent_id), order]
-        family = [self._in_family(member) for member in family]
+        family = released_by(order, self.live)
+        keys = {member.key for member in family}
         facts: list[Fact] = []
         for member in family:
-            facts += self._release(member, now)
-        # Children wait for their parent, whose fill wakes them: only the head of the family works now.
-        return facts + self._work(self.live[family[0].key], now, arriving=True)
-
-    def _in_family(self, order: PaperOrder) -> PaperOrder:
-        """Children of one parent cancel each other: they share an OCA group named by its permId."""
-        terms = order.terms
-        parent = self.live.get((terms.client_id, terms.parent_id)) if terms.parent_id else None
-        if parent is None or terms.oca_group:
-            return order
-        return replace(order, terms=replace(terms, oca_group=str(parent.perm_id), oca_type=3))
+            if member.key in self.live:
+                facts += self._release(member, now)
+        # Children wait for their parent, whose fill wakes them: only the heads of the family work now.
+        for member in family:
+            if member.terms.parent_key not in keys and member.key in self.live:
+                facts += self._work(self.live[member.key], now, arriving=True)
+        return facts
 
     def _release(self, order: PaperOrder, now: datetime) -> list[Fact]:
-        order = self._placed(order, now)
+        refused = acceptance.refusal(order.terms, self._market.settings.rejects)
+        if refused is not None:
+            return self._reject(order, refused, now)
+        order = self._placed(in_family(order, self.live), now)
         self.live[order.key] = order
         facts: list[Fact] = [OrderReported(order)]
-        if not self._open(now):
-            text = "Order Message:\nWarning: your order will not be placed at the exchange until it opens."
-            facts.append(OrderRefused(*order.key, 399, text))
-        return facts
+        told = acceptance.notices(order.terms, trades_now=trades(order.terms, self._hours, now))
+        return facts + [OrderRefused(*order.key, *notice) for notice in told]
 
     def _placed(self, order: PaperOrder, now: datetime) -> PaperOrder:
         """The order with the status it waits in."""
         terms = order.terms
-        parent = self.live.get((terms.client_id, terms.parent_id)) if terms.parent_id else None
-        if parent is not None:
+        if terms.parent_key in self.live:
             return replace(order, status=PRE_SUBMITTED, why_held="child")
+        if sleeps(terms, now):
+            return replace(order, status=PRE_SUBMITTED, why_held="")
         if terms.order_type in STOP_TYPES and not order.triggered:
+            order = trailed(order, self._quote(order))
             return replace(order, status=PRE_SUBMITTED, why_held="trigger")
-        waits = terms.order_type in {"MKT", *CLOSING_TYPES} or terms.tif == "OPG" or not self._open(now)
+        at_once = terms.order_type == "MKT" and terms.instructions.algo is None
+        waits = at_once or for_auction(terms) or not trades(terms, self._hours, now)
         status = PRE_SUBMITTED if waits and not order.filled else SUBMITTED
         return replace(order, status=status, why_held="")
 
     def _modify(self, order: PaperOrder, terms: OrderTerms, now: datetime) -> list[Fact]:
         old = order.terms
-        if (old.instrument, old.side, old.account) != (terms.instrument, terms.side, terms.account):
-            text = "Order being modified does not match original order"
-            return [OrderRefused(*terms.key, 105, text)]
-        if terms.quantity < order.filled:
-            text = "Order rejected - reason:The quantity is below the quantity already filled."
-            return [OrderRefused(*terms.key, 201, text)]
-        if not terms.oca_group:
-            terms = replace(terms, oca_group=old.oca_group, oca_type=old.oca_type)
-        triggered = order.triggered and terms.stop == old.stop
-        expires = self._expiry(terms, now)
-        order = replace(order, terms=terms, triggered=triggered, rested=False, expires=expires)
+        terms = changed_terms(old, terms)
+        refused = acceptance.change_problem(order, terms)
+        if refused is not None:
+            return [OrderRefused(*terms.key, *refused)]
+        if order.status != HELD and replace(terms, attributes=old.attributes, transmit=old.transmit) == old:
+            order = replace(order, terms=terms)
+            self.live[order.key] = order
+            return [OrderReported(order)]
+        stop = stop_after_modify(order, terms)
+        order = replace(
+            order,
+            terms=terms,
+            triggered=order.triggered and (terms.stop, stop) == (old.stop, order.trail_stop),
+            trail_stop=stop,
+            rested=False,
+            expires=expiry(terms, self._hours, now),
+        )
         if order.status == HELD:
             return self._admit(order, now)
         if order.remaining == 0:
-            order = order.finished(FILLED, "Filled Size: " + str(order.filled), now)
+            order = order.finished(FILLED, f"Filled Size: {order.filled:f}", now)
             del self.live[order.key]
             return [OrderReported(order), *self._after_fill(order, ZERO, now)]
         order = self._placed(order, now)
@@ -213,179 +232,149 @@ class MatchingEngine:
 
     # Ending
 
-    def _end(self, order: PaperOrder, reason: str, now: datetime) -> list[Fact]:
-        """Cancel a live order and its children; ``reason`` is empty when a client asked for it."""
-        was_held = order.status == HELD
+    def _end(self, order: PaperOrder, reason: str, now: datetime, *, told: bool = False) -> list[Fact]:
+        """Cancel a live order and its children; ``reason`` is empty when a client asked for it.
+
+        ``told``: report it although it was held back until now.
+        """
+        kept = order.status == HELD and not told
         order = order.finished(CANCELLED, reason.capitalize() or "Cancelled by Trader", now)
         self.live.pop(order.key, None)
-        text = f"Order Canceled - reason:{reason}"
-        facts: list[Fact] = [OrderKept(order) if was_held else OrderReported(order)]
-        facts.append(OrderRefused(*order.key, 202, text))
-        for child in self._children(order):
-            if child.key in self.live:
-                facts += self._end(child, reason, now)
-        return facts
+        facts: list[Fact] = [OrderKept(order) if kept else OrderReported(order)]
+        facts.append(OrderRefused(*order.key, 202, f"Order Canceled - reason:{reason}"))
+        return facts + self._end_children(order, reason, now, told=told)
 
-    def _children(self, order: PaperOrder) -> list[PaperOrder]:
-        if order.key not in self._parents:
-            return []
-        client_id, order_id = order.key
-        return [
-            o for o in self.live.values() if o.terms.parent_id == order_id and o.terms.client_id == client_id
-        ]
+    def _reject(self, order: PaperOrder, problem: tuple[int, str], now: datetime) -> list[Fact]:
+        """An order that the broker does not take: it is Inactive, and its children end with it."""
+        order = order.finished(INACTIVE, problem[1], now)
+        self.live.pop(order.key, None)
+        facts: list[Fact] = [OrderReported(order), OrderRefused(*order.key, *problem)]
+        return facts + self._end_children(order, "the parent order was rejected", now, told=True)
+
+    def _end_children(self, order: PaperOrder, reason: str, now: datetime, *, told: bool) -> list[Fact]:
+        facts: list[Fact] = []
+        for child in self.live.children(order.key):
+            facts += self._end(child, reason, now, told=told)
+        return facts
 
     # Working
 
-    def _open(self, now: datetime) -> bool:
-        return self._hours is None or self._hours.is_open(now)
+    def _quote(self, order: PaperOrder) -> Quote:
+        return self._market.quote(order.terms.instrument.con_id)
 
     def _work(self, order: PaperOrder, now: datetime, *, arriving: bool) -> list[Fact]:
         """Look at one order once: trigger it, fill what the market shows, end it if it may not wait."""
-        if order.status == HELD or order.why_held == "child":
+        terms = order.terms
+        if order.status == HELD or order.why_held == "child" or sleeps(terms, now):
             return []
-        if order.terms.order_type in CLOSING_TYPES or order.terms.tif == "OPG":
+        if for_auction(terms):
             return self._cross(order, now, arriving=arriving)
-        if not self._open(now):
+        if not trades(terms, self._hours, now):
             return []
+        if terms.instructions.algo is not None:
+            return self._slice(order, terms.instructions.algo, now, arriving=arriving)
         facts: list[Fact] = []
-        if order.terms.order_type in STOP_TYPES and not order.triggered:
-            if not self._stop_reached(order):
-                return []
-            order = replace(order, triggered=True, status=SUBMITTED, why_held="")
-            self.live[order.key] = order
-            facts.append(OrderReported(order))
-        price, size = self._offered(order)
-        immediate = order.terms.tif in {"IOC", "FOK"}
-        if size < order.least_fill:
-            size = ZERO
-        if size > 0:
-            facts += self._fill(order, min(size, order.remaining), price, now)
-        elif not order.rested and order.terms.order_type != "MKT":
-            waited = order.status != SUBMITTED
-            order = replace(order, rested=True, status=SUBMITTED)
-            self.live[order.key] = order
-            facts.append(OrderReported(order) if waited else OrderKept(order))
+        if terms.order_type in STOP_TYPES and not order.triggered:
+            order, facts = self._watch(order, arriving=arriving)
+            if not order.triggered:
+                return facts
+        facts += self._match(order, now)
         rest = self.live.get(order.key)
-        if immediate and rest is not None:
+        if terms.tif in {"IOC", "FOK"} and rest is not None:
             facts += self._end(rest, "the order could not be filled at once", now)
         return facts
 
-    def _cross(self, order: PaperOrder, now: datetime, *, arriving: bool) -> list[Fact]:
-        """An auction order trades whole, at the last price, when its auction comes.
+    def _watch(self, order: PaperOrder, *, arriving: bool) -> tuple[PaperOrder, list[Fact]]:
+        """A stop that waits: let it trail, and trigger it where the market has come to it."""
+        quote = self._quote(order)
+        watched = order if arriving else trailed(order, quote)
+        facts: list[Fact] = []
+        if reached(watched, quote):
+            watched = replace(watched, triggered=True, status=SUBMITTED, why_held="")
+            facts.append(OrderReported(watched))
+        elif watched.why_held != "trigger":
+            watched = replace(watched, status=PRE_SUBMITTED, why_held="trigger")
+            facts.append(OrderReported(watched))
+        elif watched is not order:
+            facts.append(OrderKept(watched))
+        self.live[order.key] = watched
+        return watched, facts
 
-        That is the session's end (closing orders) or beginning (OPG); a market without hours holds one
-        at every step.
-        """
-        opening = order.terms.order_type not in CLOSING_TYPES
-        if self._hours is None:
-            due = not arriving
-        elif opening:
-            due = self._hours.is_open(now) and not self._hours.is_open(order.placed_at)
-        else:
-            due = order.expires is not None and now >= order.expires
-        if not due:
+    def _match(self, order: PaperOrder, now: datetime) -> list[Fact]:
+        price, size = offered(order, self._quote(order))
+        if size > 0 and size >= order.least_fill:
+            return self._fill(order, min(size, order.remaining), price, now)
+        rests = limit_of(order) is not None or order.terms.order_type == "MIDPRICE"
+        if order.rested or not rests:
             return []
-        price = self._market.quote(order.terms.instrument.con_id).last
-        limit = order.terms.limit if order.terms.order_type in LIMIT_TYPES else None
-        if limit is not None and not _at_least_as_good(order.terms.side, price, limit):
+        waited = order.status != SUBMITTED
+        order = replace(order, rested=True, status=SUBMITTED)
+        self.live[order.key] = order
+        return [OrderReported(order) if waited else OrderKept(order)]
+
+    def _slice(self, order: PaperOrder, algo: Algo, now: datetime, *, arriving: bool) -> list[Fact]:
+        """One look of an algorithm at its order."""
+        if arriving and not impatient(algo):
+            return []
+        quote = self._quote(order)
+        price, size = offered(order, quote)
+        if over(algo, now):
+            if algo.flag("forceCompletion") and size > 0:
+                return self._fill(order, order.remaining, price, now)
+            return self._end(order, "the end time of the algorithm has come", now)
+        waited = order.status != SUBMITTED
+        order = replace(order, looks=order.looks + 1, status=SUBMITTED, why_held="")
+        self.live[order.key] = order
+        facts: list[Fact] = [OrderReported(order) if waited else OrderKept(order)]
+        con_id = order.terms.instrument.con_id
+        chance = self._market.chance(*order.key, order.looks)
+        wanted = slice_size(order, algo, self._market.turnover(con_id), now, chance)
+        quantity = min(wanted, size)
+        return facts + (self._fill(order, quantity, price, now) if quantity > 0 else [])
+
+    def _cross(self, order: PaperOrder, now: datetime, *, arriving: bool) -> list[Fact]:
+        """An auction order trades whole when its auction comes, or ends with it."""
+        if not auction_due(order, self._hours, now, arriving=arriving):
+            return []
+        price = auction_price(order, self._quote(order))
+        if price is None:
             return self._end(order, "the auction price did not reach the limit", now)
         return self._fill(order, order.remaining, price, now)
 
-    def _stop_reached(self, order: PaperOrder) -> bool:
-        quote = self._market.quote(order.terms.instrument.con_id)
-        stop = order.terms.stop
-        if stop is None:
-            return False
-        return quote.ask >= stop if order.terms.side == "BUY" else quote.bid <= stop
-
-    def _offered(self, order: PaperOrder) -> tuple[Decimal, Decimal]:
-        """(price, size) this order can trade at now; size 0 when it is not marketable."""
-        quote = self._market.quote(order.terms.instrument.con_id)
-        buying = order.terms.side == "BUY"
-        price, size = (quote.ask, quote.ask_size) if buying else (quote.bid, quote.bid_size)
-        limit = order.terms.limit if order.terms.order_type in LIMIT_TYPES else None
-        if limit is None:
-            return price, size
-        if not _at_least_as_good(order.terms.side, price, limit):
-            return price, ZERO
-        # A resting order is hit at its own price; an arriving one takes the better price it finds.
-        return (limit if order.rested else price), size
-
     def _fill(self, order: PaperOrder, quantity: Decimal, price: Decimal, now: datetime) -> list[Fact]:
-        terms = order.terms
-        passive = order.rested
-        self._market.take(terms.instrument.con_id, terms.side, quantity)
+        self._market.take(order.terms.instrument.con_id, order.terms.side, quantity, price)
         self._numbers.execution += 1
-        fee = commission(quantity, price, terms.instrument.multiplier)
-        order = replace(
-            order,
-            status=SUBMITTED,
-            filled=order.filled + quantity,
-            cost=order.cost + quantity * price,
-            last_price=price,
-            commission=order.commission + fee,
-        )
-        if order.remaining == 0:
-            order = order.finished(FILLED, f"Filled Size: {order.filled:f}", now)
-            self.live.pop(order.key, None)
-        else:
+        order, execution = executed(order, quantity, price, self._numbers.execution, now)
+        if order.live:
             self.live[order.key] = order
-        execution = Execution(
-            exec_id=f"{self._numbers.execution:08x}.{int(now.timestamp()):08x}.01.01",
-            client_id=terms.client_id,
-            order_id=terms.order_id,
-            perm_id=order.perm_id,
-            account=terms.account,
-            instrument=terms.instrument,
-            side=terms.side,
-            quantity=quantity,
-            price=price,
-            time=now,
-            cumulative=order.filled,
-            average_price=order.average_price,
-            commission=fee,
-            order_ref=terms.order_ref,
-            passive=passive,
-        )
+        else:
+            self.live.pop(order.key, None)
         return [OrderExecuted(order, execution), *self._after_fill(order, quantity, now)]
 
     def _after_fill(self, order: PaperOrder, quantity: Decimal, now: datetime) -> list[Fact]:
         """What an execution means for the order's OCA group and its children."""
         facts: list[Fact] = []
-        group = order.terms.oca_group
-        others = [
-            o for o in self.live.values() if group and o.terms.oca_group == group and o.key != order.key
-        ]
-        for other in others:
-            if other.terms.account == order.terms.account and other.key in self.live:
+        # Each is looked up again: what was told before it may have ended it.
+        for key in [other.key for other in self.live.oca_others(order)]:
+            other = self.live.get(key)
+            if other is not None and other.status != HELD:
                 facts += self._oca(order, other, quantity, now)
-        if order.status == FILLED:
-            for child in self._children(order):
-                woken = self._placed(child, now)
-                self.live[child.key] = woken
-                facts += [OrderReported(woken), *self._work(woken, now, arriving=True)]
+        for key in [child.key for child in self.live.children(order.key)] if order.status == FILLED else ():
+            child = self.live.get(key)
+            if child is not None and child.status != HELD:
+                facts += self._wake(child, now)
         return facts
 
-    def _oca_group(self, order: PaperOrder) -> list[PaperOrder]:
-        """The other live orders of an order's OCA group."""
-        group, account = order.terms.oca_group, order.terms.account
-        if not group:
-            return []
-        grouped = [o for o in self.live.values() if o.terms.oca_group == group and o.key != order.key]
-        return [o for o in grouped if o.terms.account == account and o.status != HELD]
+    def _wake(self, child: PaperOrder, now: datetime) -> list[Fact]:
+        child = self._placed(child, now)
+        self.live[child.key] = child
+        return [OrderReported(child), *self._work(child, now, arriving=True)]
 
     def _oca(self, order: PaperOrder, other: PaperOrder, quantity: Decimal, now: datetime) -> list[Fact]:
-        if order.status == FILLED:
+        if order.status == FILLED or oca_type(order) == CANCEL_ALL:
             return self._end(other, "OCA Group", now)
-        left = other.remaining - quantity
-        if order.terms.oca_type not in {2, 3}:
-            return []
-        if left <= 0:
+        other = reduced(other, order, quantity)
+        if other.remaining <= 0:
             return self._end(other, "OCA Group", now)
-        other = replace(other, terms=replace(other.terms, quantity=other.terms.quantity - quantity))
         self.live[other.key] = other
         return [OrderReported(other)]
-
-
-def _at_least_as_good(side: str, price: Decimal, limit: Decimal) -> bool:
-    return price <= limit if side == "BUY" else price >= limit

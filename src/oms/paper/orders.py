@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
+from oms.paper.instructions import PLAIN, Instructions
 from oms.paper.instruments import Instrument
 from oms.paper.order_layout import OrderFields
 from oms.paper.wire import decimal_of
@@ -28,7 +29,8 @@ OrderKey = tuple[int, int]
 class OrderTerms:
     """What a client asked for. ``attributes`` holds every field as sent, the others are the ones we act on.
 
-    ``good_till`` is aware and set for GTD orders only. ``side`` is BUY or SELL.
+    ``good_till`` is aware and set for GTD orders only. ``side`` is BUY or SELL. ``quantity`` is smaller than
+    what was sent after a fill elsewhere in the order's OCA group.
     """
 
     client_id: int
@@ -48,10 +50,21 @@ class OrderTerms:
     parent_id: int
     transmit: bool
     attributes: OrderFields
+    instructions: Instructions = PLAIN
 
     @property
     def key(self) -> OrderKey:
         return self.client_id, self.order_id
+
+    @property
+    def parent_key(self) -> OrderKey | None:
+        """The order it is attached to, None for an order by itself."""
+        return (self.client_id, self.parent_id) if self.parent_id else None
+
+    @property
+    def sent_quantity(self) -> Decimal:
+        """What the client last asked for, whatever its OCA group made of it."""
+        return decimal_of(self.attributes.get("totalQuantity")) or self.quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +74,7 @@ class PaperOrder:
     ``cost`` is the sum of price times quantity over its executions, ``commission`` in USD.
     ``rested``: it was not marketable when last looked at, so it trades passively at its limit.
     ``expires``: when a DAY order of a market with hours, or a GTD order, is cancelled.
+    ``trail_stop``: where a trailing stop stands now. ``looks``: how often its algorithm has worked it.
     """
 
     terms: OrderTerms
@@ -77,6 +91,8 @@ class PaperOrder:
     expires: datetime | None = None
     completed_at: datetime | None = None
     completed_status: str = ""
+    trail_stop: Decimal | None = None
+    looks: int = 0
 
     @property
     def key(self) -> OrderKey:
