@@ -5,13 +5,13 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.testing import ActivityEnvironment
 
 from oms.activities.venue import GATE_CLOSED_RETRY, VenueActivities
-from oms.domain.duties import ticket
 from oms.domain.terms import PlacementStatus
+from oms.domain.tickets import ticket
 from oms.gateways.errors import GatewayNotReady
 from tests.domain.orders import Desk
 from tests.workflows.venue import ScriptedVenue, reports
 
-VERBS = ("place", "cancel", "ask")
+VERBS = ("place", "modify", "cancel", "ask")
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -34,3 +34,9 @@ async def test_a_closed_gate_is_tried_again_and_is_no_alarm(verb: str) -> None:
     error = raised.value
     assert (error.type, error.non_retryable) == ("GatewayNotReady", False)
     assert (error.category, error.next_retry_delay) == (ApplicationErrorCategory.BENIGN, GATE_CLOSED_RETRY)
+
+
+async def test_a_resync_answers_for_the_gateway_that_was_named() -> None:
+    venue = ScriptedVenue()
+    answer = await ActivityEnvironment().run(VenueActivities(venue).resync, "ibkr-7")
+    assert (answer.name, venue.resyncs) == ("ibkr-7", 1)

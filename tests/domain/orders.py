@@ -14,7 +14,7 @@ from oms.domain import facts as fact
 from oms.domain.apply import fold
 from oms.domain.decide import Opening, decide, opening_events
 from oms.domain.drafting import nanoseconds
-from oms.domain.duties import Duty, DutyKind, duties, system_command
+from oms.domain.duties import AT_VENUE, Duty, DutyKind, duties, system_command
 from oms.domain.errors import Code, Refused
 from oms.domain.events import Event
 from oms.domain.observe import instructed, observe, schedule
@@ -90,6 +90,27 @@ def reported(status: PlacementStatus, filled: str | None = None, **rest: Any) ->
 
 def cancel_refused(**rest: Any) -> fact.CancelRefused:
     return fact.CancelRefused(**{"placement_id": "PLC-1", "reason": "too late", **_times(rest), **rest})
+
+
+def rounded(revision: int = 0, **rest: Any) -> fact.TermsRounded:
+    """The limit was asked at 10.004 and sent at 10."""
+    sent = fact.Rounding(field="limit_price", asked="10.004", sent="10", tick="0.01")
+    given = {"placement_id": "PLC-1", "roundings": (sent,), **_times(rest), **rest}
+    return fact.TermsRounded(revision=revision, **given)
+
+
+def changed(revision: int = 1, **rest: Any) -> fact.PlacementChanged:
+    return fact.PlacementChanged(revision=revision, **{"placement_id": "PLC-1", **_times(rest), **rest})
+
+
+def change_refused(revision: int = 1, reason: str = "too late", **rest: Any) -> fact.ChangeRefused:
+    given = {"placement_id": "PLC-1", **_times(rest), **rest}
+    return fact.ChangeRefused(revision=revision, reason=reason, **given)
+
+
+def change_in_doubt(revision: int = 1, reason: str = "no answer", **rest: Any) -> fact.ChangeInDoubt:
+    given = {"placement_id": "PLC-1", **_times(rest), **rest}
+    return fact.ChangeInDoubt(revision=revision, reason=reason, **given)
 
 
 def _times(given: dict[str, Any]) -> dict[str, int]:
@@ -173,6 +194,15 @@ class Desk:
         given = {"venue": "IBKR", "quantity": Decimal(quantity), **terms}
         self.command(cmd.CreatePlacement(placement_id=name, **given), Role.TRADER)
         return self
+
+    def works(self, placement_id: str = "PLC-1") -> Desk:
+        """The venue has acknowledged the placement."""
+        self.observe(reported(PlacementStatus.WORKING, "0", placement_id=placement_id))
+        return self
+
+    def modify(self, placement_id: str = "PLC-1", **terms: Any) -> list[Event]:
+        """A change of a placement, by the trader."""
+        return self.command(cmd.ModifyPlacement(placement_id=placement_id, **terms), Role.TRADER)
 
     def fill(self, quantity: str = "100", exec_id: str | None = None, **rest: Any) -> Desk:
         """An execution of the first placement, placed now if there is none."""
@@ -278,13 +308,7 @@ class Desk:
         raise AssertionError(f"still driving: {duties(self.order)}")
 
     def _can_do(self, duty: Duty, *, settle: bool) -> bool:
-        at_the_venue = duty.kind in (
-            DutyKind.PLACE,
-            DutyKind.CANCEL_AT_VENUE,
-            DutyKind.SETTLE_DOUBT,
-            DutyKind.ASK_VENUE,
-        )
-        return not at_the_venue and (settle or duty.kind is not DutyKind.ASK_CUSTODIAN)
+        return duty.kind not in AT_VENUE and (settle or duty.kind is not DutyKind.ASK_CUSTODIAN)
 
     def _do(self, duty: Duty) -> None:
         self.now = max(self.now, duty.due or self.now)

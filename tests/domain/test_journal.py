@@ -17,10 +17,13 @@ from tests.domain.orders import (
     Desk,
     busted,
     cancel_refused,
+    change_refused,
+    changed,
     charged,
     executed,
     in_state,
     reported,
+    rounded,
     straight_through,
 )
 
@@ -36,6 +39,11 @@ def everything_that_can_happen() -> list[Desk]:
     doubtful.command(cmd.ResolvePlacement(placement_id="PLC-1", status=P.WORKING, reason="seen"), Role.TRADER)
     doubtful.command(cmd.CancelOrder(reason="halt"), Role.TRADER)
     doubtful.observe(cancel_refused(), executed("A.1", "20"), executed("A.2", "19"), busted("A.2"))
+    altered = Desk().place().works()
+    altered.observe(rounded())
+    for revision, answer in ((1, change_refused(1)), (2, changed(2))):
+        altered.modify(quantity=str(90 - revision))
+        altered.observe(answer)
     booked = in_state(State.CLOSED)
     booked.command(
         cmd.CreateAllocation(allocation_id="ALC-9", account_id="A", portfolio_id="P", quantity=1), Role.OPS
@@ -64,7 +72,7 @@ def everything_that_can_happen() -> list[Desk]:
     name = settled.order.placements[0].placement_id
     settled.observe(executed("A.1", placement_id=name), charged("A.1"))
     settled.drive()
-    orders = [doubtful, booked, edited, *overridden, split, partly, settled]
+    orders = [doubtful, altered, booked, edited, *overridden, split, partly, settled]
     return [*orders, in_state(State.CANCELED), in_state(State.REJECTED), in_state(State.RECONCILED)]
 
 

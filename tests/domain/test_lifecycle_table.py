@@ -57,6 +57,10 @@ TABLE: dict[str, tuple[cmd.Command, dict[State, set[Role]]]] = {
         cmd.CreatePlacement(placement_id="PLC-9", venue="IBKR", quantity=1),
         everywhere({R.TRADER, R.SYSTEM}, S.SENT_TO_TRADER, S.ROUTED, S.PARTIALLY_FILLED),
     ),
+    "modify_placement": (
+        cmd.ModifyPlacement(placement_id="PLC-1", quantity=50),
+        everywhere({R.TRADER}, *State),
+    ),
     "cancel_placement": (cmd.CancelPlacement(placement_id="PLC-1"), everywhere({R.TRADER}, *State)),
     "resolve_placement": (
         cmd.ResolvePlacement(placement_id="PLC-1", status="CANCELED", reason="looked"),

@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 
 from oms.domain import commands as cmd
-from oms.domain.duties import ASK_AGAIN, COMMISSION_PATIENCE, DutyKind, duties, ticket, waiting_on
+from oms.domain.duties import ASK_AGAIN, COMMISSION_PATIENCE, DutyKind, duties, waiting_on
 from oms.domain.lifecycle import MAIN_CHAIN
 from oms.domain.terms import ComplianceMode, PlacementStatus, Role, SettlementStatus, State
+from oms.domain.tickets import ticket
 from tests.domain.orders import (
     RULE,
     SETTLES,
@@ -59,11 +60,13 @@ def test_the_system_walks_the_main_chain_by_itself() -> None:
 
 
 def test_the_whole_quantity_goes_to_the_orders_route() -> None:
-    desk = placed(route={"venue": "IBKR", "account": "DU1", "strategy": "TWAP", "params": {"speed": "slow"}})
+    desk = placed(
+        route={"venue": "IBKR", "account": "DU1", "strategy": "TWAP", "params": {"kind": "Matching Last"}}
+    )
     only = desk.order.placements[0]
     assert (only.quantity, only.account, only.strategy) == (100, "DU1", "TWAP")
     sent = ticket(desk.order, only)
-    assert (sent.quantity, sent.limit_price, sent.params) == (100, 10, {"speed": "slow"})
+    assert (sent.quantity, sent.limit_price, sent.params) == (100, 10, {"kind": "Matching Last"})
     assert sent.order_id == desk.order.order_id
 
 

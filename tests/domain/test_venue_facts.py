@@ -9,6 +9,7 @@ from oms.domain import facts as fact
 from oms.domain.duties import waiting_on
 from oms.domain.errors import Code
 from oms.domain.executions import revision
+from oms.domain.observe import brings_news
 from oms.domain.terms import Automation, PlacementStatus, Role, State
 from tests.domain.orders import (
     NS,
@@ -296,6 +297,36 @@ def test_nothing_else_ends_a_doubt() -> None:
     assert (desk.placement().status, desk.open_exceptions) == (P.IN_DOUBT, ["PLACEMENT_IN_DOUBT"])
 
 
+@pytest.mark.parametrize("known", [P.WORKING, P.HELD])
+def test_an_order_that_the_venue_no_longer_shows_is_in_doubt_until_it_does(known: P) -> None:
+    desk = Desk().place()
+    desk.observe(reported(known, ts_event_ns=NS + 1))
+    desk.observe(reported(P.IN_DOUBT, reason="the broker lists no such order", ts_event_ns=NS + 2))
+    assert (desk.placement().status, desk.open_exceptions) == (P.IN_DOUBT, ["PLACEMENT_IN_DOUBT"])
+    desk.observe(reported(known, ts_event_ns=NS + 3))
+    assert (desk.placement().status, desk.open_exceptions) == (known, [])
+
+
+def test_a_partly_filled_placement_can_be_in_doubt_again_and_a_fill_ends_that() -> None:
+    desk = Desk().place()
+    desk.observe(executed("A.1", "30"))
+    desk.observe(reported(P.IN_DOUBT, ts_event_ns=2 * NS))
+    assert desk.placement().status is P.IN_DOUBT
+    desk.observe(executed("A.2", "10"))
+    assert (desk.placement().status, desk.open_exceptions) == (P.PARTIALLY_FILLED, [])
+
+
+def test_an_older_word_that_comes_again_does_not_bring_a_doubt_back_or_end_it() -> None:
+    desk = Desk().place()
+    told = []
+    for at, status in enumerate((P.WORKING, P.IN_DOUBT, P.WORKING, P.IN_DOUBT, P.WORKING), start=1):
+        told.append(reported(status, ts_event_ns=NS + at))
+        desk.observe(told[-1])
+        for again in (*told, *reversed(told)):
+            desk.observe(again)
+            assert desk.placement().status is status
+
+
 @pytest.mark.parametrize("became", [P.WORKING, P.REJECTED, P.CANCELED, P.EXPIRED])
 def test_a_named_person_ends_a_doubt_with_a_reason(became: P) -> None:
     desk = in_doubt()
@@ -428,3 +459,22 @@ def test_a_fill_during_the_post_trade_check_makes_its_verdict_stale() -> None:
     desk.fill("5", "LATE.1")
     stale = cmd.PassPostTradeCompliance(order_version=asked)
     assert desk.refused(stale, Role.COMPLIANCE) is Code.STALE_VERDICT
+
+
+def test_what_a_closed_book_is_told_again_is_no_news() -> None:
+    desk = in_state(State.RECONCILED)
+    (known,) = desk.order.ledger.executions.values()
+    again = [
+        executed(known.exec_id, "100"),
+        reported(P.FILLED, "100"),
+        reported(P.WORKING, "0", ts_event_ns=NS - 1),
+    ]
+    assert not brings_news(desk.order, again)
+    for news in (
+        executed("Z.1", "1"),
+        executed("A.1", placement_id="PLC-9"),
+        busted(known.exec_id),
+        charged(known.exec_id, "7"),
+        unreadable(),
+    ):
+        assert brings_news(desk.order, [again[0], news]), news.kind

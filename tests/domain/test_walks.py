@@ -29,9 +29,13 @@ from tests.domain.orders import (
     Desk,
     busted,
     cancel_refused,
+    change_in_doubt,
+    change_refused,
+    changed,
     charged,
     executed,
     reported,
+    rounded,
 )
 
 P = PlacementStatus
@@ -56,6 +60,8 @@ COMMANDS: st.SearchStrategy[cmd.Command] = st.one_of(
     st.just(cmd.OverridePreTradeCompliance(override_id="OVR-1", reason=WHY, approver_id="USER-0042")),
     st.just(cmd.SendToTrader()),
     st.builds(cmd.CreatePlacement, placement_id=NAMES, venue=st.just("IBKR"), quantity=QUANTITIES),
+    st.builds(cmd.ModifyPlacement, placement_id=NAMES, quantity=QUANTITIES),
+    st.builds(cmd.ModifyPlacement, placement_id=NAMES, limit_price=st.sampled_from(["9", "9.5", "11"])),
     st.builds(cmd.CancelPlacement, placement_id=NAMES),
     st.builds(
         cmd.ResolvePlacement,
@@ -109,6 +115,12 @@ FACTS: st.SearchStrategy[Callable[[int], fact.VenueFact]] = st.one_of(
     ),
     st.builds(lambda exec_id: lambda ns: charged(exec_id, ts_event_ns=ns), EXEC_IDS),
     st.builds(lambda name: lambda ns: cancel_refused(placement_id=name, ts_event_ns=ns), NAMES),
+    st.builds(
+        lambda say, revision, name: lambda ns: say(revision, placement_id=name, ts_event_ns=ns),
+        st.sampled_from([rounded, changed, change_refused, change_in_doubt]),
+        st.integers(0, 4),
+        NAMES,
+    ),
     st.builds(
         lambda raw: (
             lambda ns: fact.Unreadable(source="IBKR", raw=raw, reason=WHY, ts_event_ns=ns, ts_init_ns=ns)

@@ -1,4 +1,6 @@
-"""Records the histories that the replay gate replays: `python -m tests.workflows.record`.
+"""Records the histories that the replay gate replays: `python -m tests.workflows.record`, or with the names of stories.
+
+With names it records those and leaves the others as they are: what older code has recorded is worth the most.
 
 Each story runs on the real stack, once in one run and some with a new run every fifteen events. Host names, process
 ids and stack traces are taken out: a history must say nothing about the machine it was recorded on.
@@ -9,6 +11,7 @@ import json
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +34,10 @@ RECORDED: tuple[str, ...] = (
     "a_break",
     "settlement_failed_then_settled",
     "busted_after_the_instruction",
+    "changed_twice",
+    "a_change_in_doubt",
 )
-OVER_MANY_RUNS = ("by_hand", "straight_through", "in_doubt_until_evidence")
+OVER_MANY_RUNS = ("by_hand", "straight_through", "in_doubt_until_evidence", "changed_twice")
 _ABOUT_THE_MACHINE = {"identity": "recorded", "stackTrace": "", "binaryChecksum": "", "buildId": "recorded"}
 
 _PROCESS = re.compile(r"\d+@[\w.-]+")
@@ -49,7 +54,7 @@ def without_the_machine(history: Any) -> Any:
     return _PROCESS.sub("recorded", history) if isinstance(history, str) else history
 
 
-async def record() -> None:
+async def record(names: Sequence[str] = ()) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with (
             temporal_server() as server,
@@ -57,11 +62,12 @@ async def record() -> None:
             world.working(),
         ):
             for old in HISTORIES.glob("*.json"):
-                old.unlink()
+                if not names or old.name.split(".")[0].removesuffix("_over_many_runs") in names:
+                    old.unlink()
             HISTORIES.mkdir(exist_ok=True)
-            for name in RECORDED:
+            for name in names or RECORDED:
                 await _write(name, await (await STORIES[name](world)).runs())
-            for name in OVER_MANY_RUNS:
+            for name in set(names or OVER_MANY_RUNS) & set(OVER_MANY_RUNS):
                 await _write(f"{name}_over_many_runs", await (await STORIES[name](world, **PACED)).runs())
 
 
@@ -76,4 +82,4 @@ async def _write(name: str, runs: list[Any]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(record())
+    asyncio.run(record(sys.argv[1:]))

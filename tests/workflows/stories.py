@@ -1,8 +1,8 @@
-"""Whole lives of orders. Each story opens one, tells what happens to it, and gives it back when it is over."""
+"""Whole lives of orders; those of changed placements are in stories_of_changes.py. See telling.py for what a story is."""
 
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from oms.domain import commands as cmd
@@ -20,30 +20,12 @@ from oms.domain.terms import (
 )
 from oms.domain.venues import PlacementTicket
 from tests.domain import orders
+from tests.workflows import stories_of_changes as stories_of_changes
+from tests.workflows.telling import PACED as PACED
+from tests.workflows.telling import STORIES as STORIES
+from tests.workflows.telling import by_hand_to_the_end, story
 from tests.workflows.venue import IN_DOUBT, REJECTS, execution, fills, nothing, reports
 from tests.workflows.world import Dealt, World
-
-Story = Callable[[World], Awaitable[Dealt]]
-STORIES: dict[str, Story] = {}
-PACED = {"events_per_run": 15}
-"""Options under which every story must end the same: a new run every fifteen events."""
-
-
-def story(told: Story) -> Story:
-    STORIES[told.__name__] = told
-    return told
-
-
-async def _by_hand_to_the_end(dealt: Dealt) -> None:
-    """From a fill to RECONCILED, each step by the one who may take it."""
-    await dealt.do(cmd.CloseOrder(), Role.TRADER)
-    await dealt.do(cmd.SendToOperations(allocation_id="ALC-1"), Role.TRADER)
-    await dealt.do(cmd.RequestPostTradeCompliance(), Role.OPS)
-    await dealt.is_in(State.POST_TRADE_COMPLIANCE_PASSED)
-    await dealt.do(cmd.ConfirmOrder(), Role.OPS)
-    await dealt.do(cmd.SettleOrder(reason="seen at the custodian"), Role.OPS)
-    await dealt.do(cmd.ReconcileOrder(reason="compared by hand"), Role.OPS)
-    await dealt.ends(State.RECONCILED)
 
 
 @story
@@ -174,7 +156,7 @@ async def in_doubt_until_a_person_looks(world: World, **options: object) -> Deal
     assert not dealt.order.exceptions
     await dealt.place()
     await dealt.is_in(State.FILLED)
-    await _by_hand_to_the_end(dealt)
+    await by_hand_to_the_end(dealt)
     return dealt
 
 
@@ -199,7 +181,7 @@ async def a_fill_wins_over_the_cancel(world: World, **options: object) -> Dealt:
     await dealt.place()
     answer = await dealt.do(cmd.CancelOrder(), Role.TRADER)
     assert (answer.state, answer.settled) == (State.FILLED, True)
-    await _by_hand_to_the_end(dealt)
+    await by_hand_to_the_end(dealt)
     return dealt
 
 
@@ -279,7 +261,7 @@ async def rejected_then_placed_again(world: World, **options: object) -> Dealt:
     await dealt.place()
     order = await dealt.is_in(State.FILLED)
     assert not order.exceptions
-    await _by_hand_to_the_end(dealt)
+    await by_hand_to_the_end(dealt)
     return dealt
 
 
@@ -442,7 +424,7 @@ async def facts_twice_and_in_any_order(world: World, **options: object) -> Dealt
         )
         assert (order.executed_quantity, str(order.average_price)) == (100, "11.4")
         assert not order.exceptions
-        await _by_hand_to_the_end(dealt)
+        await by_hand_to_the_end(dealt)
     return dealt
 
 
@@ -463,5 +445,5 @@ async def two_hundred_facts_at_once(world: World, **options: object) -> Dealt:
     if not options:
         since = [event.WhichOneof("attributes") for event in (await dealt.history()).events[before:]]
         assert since.count("marker_recorded_event_attributes") == 1
-    await _by_hand_to_the_end(dealt)
+    await by_hand_to_the_end(dealt)
     return dealt

@@ -17,7 +17,7 @@ from oms.domain.terms import Role, State
 from oms.gateways.errors import GatewayNotReady
 from oms.workflows import ports
 from tests.stack import free_ports, until
-from tests.workflows.stories import PACED
+from tests.workflows.telling import PACED
 from tests.workflows.venue import execution, fills
 from tests.workflows.world import World, a_world, custodian, venue_worker
 

@@ -40,5 +40,7 @@ async def test_a_fact_that_is_known_opens_an_ended_order_and_changes_nothing(wor
 
 async def test_no_order_takes_facts_after_its_reconciliation(world: World) -> None:
     dealt = await STORIES["straight_through"](world)
+    known = execution(dealt.placement_id, "40", number=1)
+    assert await world.delivery(dealt.order_id, known), "it has what it knows: nobody has to look"
     assert not await world.delivery(dealt.order_id, execution(dealt.placement_id, "1", number=9))
     assert not await world.delivery("ORD-nobody-has", execution("PLC-0", "1"))

@@ -6,7 +6,7 @@ import pytest
 
 from oms.domain import commands as cmd
 from oms.domain.terms import Role, State
-from tests.workflows.stories import PACED
+from tests.workflows.telling import PACED
 from tests.workflows.venue import execution
 from tests.workflows.world import Dealt, World
 

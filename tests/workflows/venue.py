@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from oms.domain.facts import Fact
 from oms.domain.numbers import plain
 from oms.domain.terms import PlacementStatus
-from oms.domain.venues import PlacementTicket, VenueAnswer
+from oms.domain.venues import PlacementTicket, Resynced, VenueAnswer
 from tests.domain import orders
 
 ACCOUNT = "DU123456"
@@ -63,21 +63,40 @@ WORKS = reports(PlacementStatus.WORKING)
 IN_DOUBT = reports(PlacementStatus.IN_DOUBT, reason="sent, and the session fell before an answer")
 REJECTS = reports(PlacementStatus.REJECTED, "0", reason="no margin")
 CANCELS = reports(PlacementStatus.CANCELED)
-_BY_ITSELF: dict[str, Said] = {"place": WORKS, "cancel": CANCELS, "ask": nothing}
+
+
+def changes(ticket: PlacementTicket) -> Iterable[Fact]:
+    """The venue works the new terms."""
+    return (orders.changed(ticket.revision, placement_id=ticket.placement_id),)
+
+
+def refuses_the_change(ticket: PlacementTicket) -> Iterable[Fact]:
+    return (orders.change_refused(ticket.revision, "no such price", placement_id=ticket.placement_id),)
+
+
+def doubts_the_change(ticket: PlacementTicket) -> Iterable[Fact]:
+    """It was sent, and the session fell."""
+    return (orders.change_in_doubt(ticket.revision, "no answer", placement_id=ticket.placement_id),)
+
+
+_BY_ITSELF: dict[str, Said] = {"place": WORKS, "modify": changes, "cancel": CANCELS, "ask": nothing}
 
 
 class ScriptedVenue:
     """Answers each call for an order with the next thing that the test has it say; the last one stands.
 
-    Unless told otherwise it lets a placement work, cancels when asked, and says nothing when it is asked about one.
+    Unless told otherwise it lets a placement work, changes and cancels it when asked, and says nothing when it is asked
+    about one.
     """
 
     def __init__(self) -> None:
         self._scripts: dict[tuple[str, str], list[Said]] = {}
         self.calls: dict[str, list[str]] = defaultdict(list)
+        self.tickets: dict[str, list[PlacementTicket]] = defaultdict(list)
+        self.resyncs = 0
 
     def will(self, order_id: str, verb: str, *said: Said) -> None:
-        """What the venue says to the coming `place`, `cancel` and `ask` calls for the order."""
+        """What the venue says to the coming `place`, `modify`, `cancel` and `ask` calls for the order."""
         self._scripts[order_id, verb] = list(said)
 
     async def place(self, ticket: PlacementTicket) -> VenueAnswer:
@@ -86,11 +105,19 @@ class ScriptedVenue:
     async def cancel(self, ticket: PlacementTicket) -> VenueAnswer:
         return self._answer("cancel", ticket)
 
+    async def modify(self, ticket: PlacementTicket) -> VenueAnswer:
+        return self._answer("modify", ticket)
+
     async def ask(self, ticket: PlacementTicket) -> VenueAnswer:
         return self._answer("ask", ticket)
 
+    async def resync(self) -> Resynced:
+        self.resyncs += 1
+        return Resynced(name="the venue", reconciled_ns=orders.NS)
+
     def _answer(self, verb: str, ticket: PlacementTicket) -> VenueAnswer:
         self.calls[ticket.order_id].append(verb)
+        self.tickets[ticket.order_id].append(ticket)
         script: Sequence[Said] = self._scripts.get((ticket.order_id, verb)) or [_BY_ITSELF[verb]]
         said = script[0] if len(script) == 1 else self._scripts[ticket.order_id, verb].pop(0)
         if isinstance(said, Exception):

@@ -358,7 +358,13 @@ async def venue_worker(client: Client, venue: ScriptedVenue, account: str = ACCO
     async with Worker(
         client,
         task_queue=gateway_queue("IBKR", account),
-        activities=[activities.place, activities.cancel, activities.ask],
+        activities=[
+            activities.place,
+            activities.modify,
+            activities.cancel,
+            activities.ask,
+            activities.resync,
+        ],
     ):
         yield
 

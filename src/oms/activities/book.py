@@ -5,6 +5,9 @@ from temporalio import activity
 from oms.domain.order import JournalBatch, Recording
 from oms.store import JournalAhead, JournalConflict, Store
 
+MOST_INSTEAD = 500
+"""So many events are answered in place of a batch, to fit into one message; a workflow that lacks more asks again."""
+
 
 class BookActivities:
     """Activities on the journal and its projections."""
@@ -23,5 +26,5 @@ class BookActivities:
             self._store.journal.record(batch.order, batch.events)
         except (JournalConflict, JournalAhead):
             events = self._store.journal.of_order(batch.order.order_id, after=batch.events[0].seq - 1)
-            return Recording(instead=tuple(events))
+            return Recording(instead=tuple(events[:MOST_INSTEAD]))
         return Recording()

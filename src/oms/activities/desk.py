@@ -1,13 +1,11 @@
 """What the order book does to orders by itself: instruct one, read one, open one. Asked through Temporal, as all are."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from typing import Protocol
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from oms.activities.alive import alive
 from oms.domain.commands import Actor, Command
 from oms.domain.decide import Opening
 from oms.domain.errands import Errand, Refusal, Reply
@@ -49,25 +47,6 @@ class Book(Protocol):
     async def left_by(self, order_id: str, update_id: str) -> Order: ...
 
 
-_BEAT_SECONDS = 1.0
-
-
-@contextlib.asynccontextmanager
-async def _alive() -> AsyncIterator[None]:
-    """Tell Temporal once a second that this process still waits, so that its death is noticed soon."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(_BEAT_SECONDS)
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
-
-
 class DeskActivities:
     """Activities on orders other than the one that asks. A refusal is an answer; what is away is asked again."""
 
@@ -79,7 +58,7 @@ class DeskActivities:
         """Give one command. Twice: the update id is the same, so the second is the first one's answer."""
         told = asked.instruction
         try:
-            async with _alive():
+            async with alive():
                 answer = await self._book.instruct(
                     asked.order_id,
                     told.command,
@@ -96,14 +75,14 @@ class DeskActivities:
     @activity.defn(name="read_order")
     async def read_order(self, asked: Errand) -> Order:
         """The order as the command left it. Reads only, and answers the same however late it is asked again."""
-        async with _alive():
+        async with alive():
             return await self._book.left_by(asked.order_id, asked.update_id)
 
     @activity.defn(name="open_order")
     async def open_order(self, opening: Opening) -> Reply:
         """Open an order. Twice: the order id is the same, so the second finds the first one's order."""
         try:
-            async with _alive():
+            async with alive():
                 return _reply(await self._book.open(opening))
         except Refused as refused:
             return _refusal(opening.order_id, refused)

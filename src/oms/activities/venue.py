@@ -1,14 +1,17 @@
 """What an order asks of a venue, run inside the one gateway process that owns the account."""
 
+from collections.abc import Awaitable
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from oms.domain.venues import PlacementTicket, VenueAnswer
+from oms.activities.alive import alive
+from oms.domain.venues import PlacementTicket, Resynced, VenueAnswer
 from oms.gateways.errors import GatewayNotReady
 
+R = TypeVar("R")
 GATE_CLOSED_RETRY = timedelta(seconds=1)
 
 
@@ -17,7 +20,9 @@ class Gateway(Protocol):
 
     async def place(self, ticket: PlacementTicket) -> VenueAnswer: ...
     async def cancel(self, ticket: PlacementTicket) -> VenueAnswer: ...
+    async def modify(self, ticket: PlacementTicket) -> VenueAnswer: ...
     async def ask(self, ticket: PlacementTicket) -> VenueAnswer: ...
+    async def resync(self) -> Resynced: ...
 
 
 class VenueActivities:
@@ -29,26 +34,35 @@ class VenueActivities:
     @activity.defn(name="place")
     async def place(self, ticket: PlacementTicket) -> VenueAnswer:
         """Send a placement and answer what the venue said. Twice: one order at the venue, the same answer."""
-        try:
-            return await self._gateway.place(ticket)
-        except GatewayNotReady as closed:
-            raise _not_ready(closed) from closed
+        return await _called(self._gateway.place(ticket))
 
     @activity.defn(name="cancel")
     async def cancel(self, ticket: PlacementTicket) -> VenueAnswer:
         """Ask the venue to cancel. Twice: one cancellation; never sent yet: it never will be."""
-        try:
-            return await self._gateway.cancel(ticket)
-        except GatewayNotReady as closed:
-            raise _not_ready(closed) from closed
+        return await _called(self._gateway.cancel(ticket))
+
+    @activity.defn(name="modify")
+    async def modify(self, ticket: PlacementTicket) -> VenueAnswer:
+        """Ask the venue for the terms of the ticket. Twice: one change, looked for before it is sent again."""
+        return await _called(self._gateway.modify(ticket))
 
     @activity.defn(name="ask")
     async def ask(self, ticket: PlacementTicket) -> VenueAnswer:
         """Look for a placement at the venue. Reads only."""
-        try:
-            return await self._gateway.ask(ticket)
-        except GatewayNotReady as closed:
-            raise _not_ready(closed) from closed
+        return await _called(self._gateway.ask(ticket))
+
+    @activity.defn(name="resync")
+    async def resync(self, name: str) -> Resynced:
+        """Read the venue's lists and positions now. Reads only; what they say comes to the orders as ever."""
+        return (await _called(self._gateway.resync())).model_copy(update={"name": name})
+
+
+async def _called(call: Awaitable[R]) -> R:
+    try:
+        async with alive():
+            return await call
+    except GatewayNotReady as closed:
+        raise _not_ready(closed) from closed
 
 
 def _not_ready(closed: GatewayNotReady) -> ApplicationError:

@@ -1,33 +1,16 @@
 """Folding: an order and one event give the next order. Nothing here refuses; what happened has happened."""
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from oms.domain import events as ev
 from oms.domain.commands import ECONOMIC, OrderChanges
-from oms.domain.executions import Commission, Execution, Ledger
+from oms.domain.folding import Changes, Fold
+from oms.domain.folding import instant as instant
 from oms.domain.instructions import SettlementInstruction
-from oms.domain.lifecycle import WORKING
-from oms.domain.numbers import subtract
-from oms.domain.order import (
-    Allocation,
-    ComplianceCheck,
-    OpenException,
-    Order,
-    Override,
-    Placement,
-    Restructuring,
-)
-from oms.domain.terms import ComplianceStatus, LinkKind, PlacementStatus, SettlementStatus, State
-
-Changes = dict[str, Any]
-Fold = Callable[[Order, Any, ev.Event], Changes]
-
-
-def instant(ns: int) -> datetime:
-    """The UTC instant of `ns` nanoseconds since the epoch, to the microsecond."""
-    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).replace(microsecond=ns // 1_000 % 1_000_000)
+from oms.domain.order import Allocation, ComplianceCheck, OpenException, Order, Override, Restructuring
+from oms.domain.terms import ComplianceStatus, LinkKind, SettlementStatus, State
+from oms.domain.venue_folds import VENUE_FOLDS
 
 
 def fold(order: Order | None, events: Iterable[ev.Event]) -> Order:
@@ -80,7 +63,7 @@ def _created(event: ev.Event) -> Order:
     )
 
 
-_FOLDS: dict[type, Fold] = {}
+_FOLDS: dict[type, Fold] = {**VENUE_FOLDS}
 
 
 def _folds(kind: type) -> Callable[[Fold], Fold]:
@@ -173,140 +156,6 @@ _FOLDS |= {
     ev.PostTradeComplianceFailed: _failed("post_trade", State.POST_TRADE_COMPLIANCE_FAILED),
     ev.PostTradeComplianceOverridden: _overridden("post_trade", State.POST_TRADE_COMPLIANCE_PASSED),
 }
-
-
-def _place(order: Order, placement_id: str, **update: Any) -> Changes:
-    """The placement with `update`; its `since` moves when its status does."""
-    at = update.pop("at")
-    placements = []
-    for placement in order.placements:
-        if placement.placement_id == placement_id:
-            changed = placement.model_copy(update=update)
-            if changed.status is not placement.status:
-                changed = changed.model_copy(update={"since": at})
-            placements.append(changed)
-        else:
-            placements.append(placement)
-    return {"placements": tuple(placements)}
-
-
-@_folds(ev.PlacementCreated)
-def _placement_created(order: Order, happening: ev.PlacementCreated, event: ev.Event) -> Changes:
-    at = instant(event.ts_init_ns)
-    terms = happening.model_dump(exclude={"kind"})
-    placement = Placement(**terms, created_at=at, since=at)
-    state = order.state if order.state in WORKING else State.ROUTED
-    placements = (*order.placements, placement)
-    return {"placements": placements, "state": state, "cancel_requested": False, "close_requested": False}
-
-
-@_folds(ev.PlacementCancelRequested)
-def _placement_cancel_requested(
-    order: Order, happening: ev.PlacementCancelRequested, event: ev.Event
-) -> Changes:
-    return _place(order, happening.placement_id, cancel_requested=True, at=instant(event.ts_init_ns))
-
-
-@_folds(ev.PlacementCancelRefused)
-def _placement_cancel_refused(order: Order, happening: ev.PlacementCancelRefused, event: ev.Event) -> Changes:
-    placed = _place(
-        order,
-        happening.placement_id,
-        cancel_requested=False,
-        reason=happening.reason,
-        at=instant(event.ts_init_ns),
-    )
-    reason = None if order.cancel_requested else order.reason
-    return {**placed, "cancel_requested": False, "close_requested": False, "reason": reason}
-
-
-@_folds(ev.PlacementReportedByVenue)
-def _placement_reported(order: Order, happening: ev.PlacementReportedByVenue, event: ev.Event) -> Changes:
-    placement = order.placement(happening.placement_id)
-    kept = placement.reason if placement else None
-    by_hand = (
-        placement is not None and placement.resolved_by_hand and placement.venue_status is happening.status
-    )
-    return _place(
-        order,
-        happening.placement_id,
-        venue_status=happening.status,
-        venue_filled=happening.filled_quantity,
-        venue_filled_as_of_ns=happening.filled_as_of_ns,
-        resolved_by_hand=by_hand,
-        venue_order_ids=happening.venue_order_ids,
-        reason=happening.reason or kept,
-        at=instant(event.ts_init_ns),
-    )
-
-
-@_folds(ev.PlacementResolved)
-def _placement_resolved(order: Order, happening: ev.PlacementResolved, event: ev.Event) -> Changes:
-    return _place(
-        order,
-        happening.placement_id,
-        venue_status=happening.status,
-        resolved_by_hand=True,
-        reason=happening.reason,
-        at=instant(event.ts_init_ns),
-    )
-
-
-def _with_ledger(order: Order, ledger: Ledger, placement_id: str, event: ev.Event) -> Changes:
-    """Whatever the venue did with an execution proves that it has the placement."""
-    placement = order.placement(placement_id)
-    ended = placement is not None and placement.has_ended
-    filled = ledger.of(placement_id)
-    update: Changes = {"executed_quantity": filled.quantity, "average_price": filled.average_price}
-    if not ended:
-        update["venue_status"] = PlacementStatus.WORKING
-    if not isinstance(event.happening, ev.FillBooked):
-        update["amended_ns"] = event.ts_init_ns
-    placed = _place(order, placement_id, **update, at=instant(event.ts_init_ns))
-    state = working_state(order, ledger) if order.state in WORKING else order.state
-    changes: Changes = {**placed, "ledger": ledger, "state": state}
-    if order.cancel_requested and order.state in WORKING and state is not State.ROUTED:
-        changes["reason"] = None  # the fill won: what was asked for did not happen
-    if order.state is State.PENDING_POST_TRADE_COMPLIANCE:
-        changes["post_trade"] = order.post_trade.model_copy(update={"version": event.seq})
-    return changes
-
-
-def working_state(order: Order, ledger: Ledger) -> State:
-    """The state that the executed quantity stands for, until the order is closed."""
-    executed = ledger.filled.quantity
-    if executed <= 0:
-        return State.ROUTED
-    return State.FILLED if subtract(order.ordered_quantity, executed) <= 0 else State.PARTIALLY_FILLED
-
-
-@_folds(ev.FillBooked)
-@_folds(ev.FillCorrected)
-def _fill_booked(order: Order, happening: ev.FillBooked | ev.FillCorrected, event: ev.Event) -> Changes:
-    execution = Execution(
-        exec_id=happening.exec_id,
-        placement_id=happening.placement_id,
-        quantity=happening.quantity,
-        price=happening.price,
-        currency=happening.currency,
-        venue=happening.venue,
-        ts_event_ns=event.ts_event_ns,
-        ts_init_ns=event.ts_init_ns,
-    )
-    return _with_ledger(order, order.ledger.book(execution), happening.placement_id, event)
-
-
-@_folds(ev.FillBusted)
-def _fill_busted(order: Order, happening: ev.FillBusted, event: ev.Event) -> Changes:
-    return _with_ledger(order, order.ledger.bust(happening.exec_id), happening.placement_id, event)
-
-
-@_folds(ev.CommissionBooked)
-def _commission_booked(order: Order, happening: ev.CommissionBooked, _: ev.Event) -> Changes:
-    commission = Commission(
-        exec_id=happening.exec_id, amount=happening.commission, currency=happening.currency
-    )
-    return {"ledger": order.ledger.charge(commission)}
 
 
 @_folds(ev.OrderCancelRequested)

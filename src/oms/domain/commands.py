@@ -132,7 +132,7 @@ class CreateOrder(Model):
     @model_validator(mode="after")
     def _terms_fit(self) -> Self:
         check_prices(self.order_type, self.limit_price, self.stop_price)
-        check_handling(self.order_type, self.handling)
+        check_handling(self.order_type, self.handling, self.expires_at)
         if self.time_in_force is TimeInForce.GTD and self.expires_at is None:
             raise ValueError("expires_at is required for a GTD order")
         if self.time_in_force is not TimeInForce.GTD and self.expires_at is not None:

@@ -20,6 +20,7 @@ def conclude(draft: Draft) -> None:
 
 
 def _doubts(draft: Draft) -> None:
+    """A change in doubt (observe.py) stays so until it is answered or the placement is over."""
     for placement in draft.order.placements:
         if placement.venue_status is PlacementStatus.IN_DOUBT and not placement.is_over:
             draft.raise_exception(
@@ -27,7 +28,7 @@ def _doubts(draft: Draft) -> None:
                 placement.placement_id,
                 placement.reason or f"sent to {placement.venue} and not answered",
             )
-        else:
+        elif placement.change is None:
             draft.resolve_exceptions(
                 ExceptionCode.PLACEMENT_IN_DOUBT,
                 f"the placement is {placement.status}",
@@ -48,12 +49,21 @@ def _venue_is_done(draft: Draft) -> None:
     last = order.placements[-1]
     if last.status is PlacementStatus.EXPIRED:
         draft.system(ev.OrderCanceled(reason=EXPIRED))
+    elif last.is_grouped and last.status is PlacementStatus.CANCELED and not last.cancel_requested:
+        draft.system(ev.OrderCanceled(reason=_venue_reason(last)))
     elif order.is_straight_through and not last.cancel_requested:
         draft.system(ev.OrderRejected(reason=_venue_reason(last)))
 
 
 def _venue_reason(placement: Placement) -> str:
-    return placement.reason or f"{placement.status} by {placement.venue}"
+    """What the venue said, or what we know without it."""
+    handling = placement.handling
+    with_whom = ""
+    if handling.bracket is not None:
+        with_whom = f" with its bracket {handling.bracket.bracket_id}"
+    elif handling.oca_group is not None:
+        with_whom = f" with its group {handling.oca_group}"
+    return placement.reason or f"{placement.status} by {placement.venue}{with_whom}"
 
 
 def _close(draft: Draft) -> None:

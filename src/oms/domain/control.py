@@ -20,12 +20,18 @@ class ControlKind(StrEnum):
     ORDER_OVERRIDDEN = "order_overridden"
     INVARIANT_BROKEN = "invariant_broken"
     INVARIANT_RESTORED = "invariant_restored"
+    BREAK_OPENED = "break_opened"
+    BREAK_CLEARED = "break_cleared"
+    BREAK_RESOLVED = "break_resolved"
+    FOREIGN_ORDER_SEEN = "foreign_order_seen"
+    GATEWAY_RESYNCED = "gateway_resynced"
 
 
 class ControlEvent(Open):
     """One line of the control journal. `position` counts from 1 without a hole; 0 before it is written.
 
-    `subject` is what it happened to: a rule, a basket, a halt's `scope/subject`, an invariant.
+    `subject` is what it happened to: a rule, a basket, a halt's `scope/subject`, an invariant, a break, an order
+    of somebody else at the broker, a gateway.
     """
 
     position: int = 0

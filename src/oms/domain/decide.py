@@ -1,7 +1,7 @@
 """Deciding: an order and a command give events, or a refusal.
 
-The gates (who, from which state) are in lifecycle.py; the rules of commands at the venues are in placements.py, those
-of allocations in allocations.py; everything else is here.
+The gates (who, from which state) are in lifecycle.py; the rules of commands at the venues are in placements.py and
+changing.py, those of allocations in allocations.py; everything else is here.
 """
 
 from collections.abc import Callable
@@ -20,6 +20,7 @@ from oms.domain.allocations import (
     update_allocation,
 )
 from oms.domain.apply import fold
+from oms.domain.changing import modify_placement
 from oms.domain.consequences import conclude
 from oms.domain.drafting import Draft, nanoseconds
 from oms.domain.errors import Code, Refused
@@ -347,6 +348,7 @@ _RULES: dict[type, Callable[[Draft, Any], None]] = {
     cmd.OverridePostTradeCompliance: _override_post,
     cmd.SendToTrader: _send_to_trader,
     cmd.CreatePlacement: create_placement,
+    cmd.ModifyPlacement: modify_placement,
     cmd.CancelPlacement: cancel_placement,
     cmd.ResolvePlacement: resolve_placement,
     cmd.CancelOrder: cancel_order,

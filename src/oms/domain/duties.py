@@ -13,8 +13,9 @@ from oms.domain.identifiers import ALLOCATION, PLACEMENT, identifier
 from oms.domain.model import Open
 from oms.domain.numbers import subtract
 from oms.domain.order import Order, Placement
+from oms.domain.strategies import strategy_fault
 from oms.domain.terms import ExceptionCode, PlacementStatus, Role, SettlementStatus, State
-from oms.domain.venues import PlacementTicket, unsupported
+from oms.domain.venues import unsupported
 
 COMMISSION_PATIENCE = timedelta(minutes=10)
 """How long a confirmation waits for the commission reports of its executions."""
@@ -28,6 +29,7 @@ class DutyKind(StrEnum):
     EVALUATE_POST_TRADE = "evaluate post-trade compliance"
     PLACE = "place at the venue"
     CANCEL_AT_VENUE = "cancel at the venue"
+    MODIFY_AT_VENUE = "change at the venue"
     SETTLE_DOUBT = "look for it at the venue, and send it again only if it never arrived"
     ASK_VENUE = "ask the venue what became of it"
     SET_SETTLEMENT_DATE = "set the settlement date"
@@ -36,15 +38,19 @@ class DutyKind(StrEnum):
 
 
 class Duty(Open):
-    """One thing owed. `subject` is a command kind, a placement or a version; `due` is None for at once."""
+    """One thing owed. `subject` is a command kind, a placement or a version; `due` is None for at once.
+
+    `revision` is the number of the change that is owed to a placement: another change is another duty.
+    """
 
     kind: DutyKind
     subject: str = ""
     due: datetime | None = None
+    revision: int = 0
 
     @property
     def key(self) -> tuple[str, str]:
-        return (self.kind, self.subject)
+        return (self.kind, f"{self.subject}/{self.revision}" if self.revision else self.subject)
 
     def is_due(self, now: datetime) -> bool:
         return self.due is None or self.due <= now
@@ -105,7 +111,10 @@ def _impossible_route(order: Order) -> str | None:
     """Why the order cannot be placed by itself, or None."""
     if order.route is None or order.route.account is None:
         return "the order names no route and its portfolio has none"
-    return unsupported(order.route.venue, order.instrument, order.order_type, order.time_in_force)
+    how = (order.order_type, order.time_in_force)
+    return unsupported(order.route.venue, order.instrument, *how, order.request.handling) or strategy_fault(
+        order.route.strategy, order.route.params, *how
+    )
 
 
 def _commissions_due(order: Order) -> datetime | None:
@@ -126,7 +135,14 @@ def _verdict(order: Order) -> list[Duty]:
 
 def _at_venues(order: Order) -> list[Duty]:
     return [
-        Duty(kind=kind, subject=placement.placement_id, due=_executions_due(placement))
+        Duty(
+            kind=kind,
+            subject=placement.placement_id,
+            due=_executions_due(placement),
+            revision=placement.change.revision
+            if kind is DutyKind.MODIFY_AT_VENUE and placement.change
+            else 0,
+        )
         for placement in order.live_placements
         if (kind := _owed_at_venue(placement)) is not None
     ]
@@ -139,6 +155,8 @@ def _owed_at_venue(placement: Placement) -> DutyKind | None:
         return DutyKind.CANCEL_AT_VENUE
     if placement.venue_status is PlacementStatus.IN_DOUBT:
         return DutyKind.SETTLE_DOUBT
+    if placement.change is not None:
+        return DutyKind.MODIFY_AT_VENUE
     return DutyKind.PLACE if placement.venue_status is PlacementStatus.PENDING else None
 
 
@@ -198,27 +216,6 @@ _PLAIN_STEPS: dict[str, cmd.Command] = {
 }
 
 
-def ticket(order: Order, placement: Placement) -> PlacementTicket:
-    """What the gateway needs to work `placement`."""
-    return PlacementTicket(
-        order_id=order.order_id,
-        placement_id=placement.placement_id,
-        portfolio_id=order.portfolio_id,
-        venue=placement.venue,
-        account=placement.account or "",
-        instrument=order.instrument,
-        direction=order.direction,
-        quantity=placement.quantity,
-        order_type=placement.order_type,
-        limit_price=placement.limit_price,
-        stop_price=placement.stop_price,
-        time_in_force=placement.time_in_force,
-        expires_at=placement.expires_at,
-        strategy=placement.strategy,
-        params=placement.params,
-    )
-
-
 def waiting_on(order: Order) -> Waiting:
     """Who or what moves the order next."""
     if order.is_over:
@@ -236,13 +233,21 @@ def waiting_on(order: Order) -> Waiting:
     return _waiting_on_others(order)
 
 
-_AT_VENUE = (DutyKind.PLACE, DutyKind.CANCEL_AT_VENUE, DutyKind.SETTLE_DOUBT, DutyKind.ASK_VENUE)
+AT_VENUE = frozenset(
+    {
+        DutyKind.PLACE,
+        DutyKind.CANCEL_AT_VENUE,
+        DutyKind.MODIFY_AT_VENUE,
+        DutyKind.SETTLE_DOUBT,
+        DutyKind.ASK_VENUE,
+    }
+)
 
 
 def _waiting_on_duty(order: Order, duty: Duty) -> Waiting:
     if duty.kind is DutyKind.ASK_CUSTODIAN:
         return Waiting(on="custodian", what=f"settlement of {duty.subject}", until=duty.due)
-    if duty.kind in _AT_VENUE:
+    if duty.kind in AT_VENUE:
         placement = order.placement(duty.subject)
         venue = placement.venue if placement else "the venue"
         what = "executions that it claims" if duty.due is not None else duty.kind
@@ -259,7 +264,9 @@ def _waiting_on_others(order: Order) -> Waiting:
         return Waiting(on=Role.SYSTEM, what=f"{held.restructuring_id} to end ({held.link})")
     if order.live_placements:
         first = order.live_placements[0]
-        return Waiting(on="venue", what=f"{first.venue}: {first.status}", until=first.expires_at)
+        why = f", {first.reason}" if first.status is PlacementStatus.HELD and first.reason else ""
+        what = f"{first.venue}: {first.status}{why}"
+        return Waiting(on="venue", what=what, until=first.expires_at)
     if order.state in (State.PENDING_PRE_TRADE_COMPLIANCE, State.PENDING_POST_TRADE_COMPLIANCE):
         return Waiting(on=Role.COMPLIANCE, what="a verdict from the compliance plugin")
     owner = order.owner

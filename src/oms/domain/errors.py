@@ -24,6 +24,8 @@ class Code(StrEnum):
     RULE_NOT_FOUND = "RULE_NOT_FOUND"
     BASKET_NOT_FOUND = "BASKET_NOT_FOUND"
     GROUP_NOT_FOUND = "GROUP_NOT_FOUND"
+    GATEWAY_NOT_FOUND = "GATEWAY_NOT_FOUND"
+    BREAK_NOT_FOUND = "BREAK_NOT_FOUND"
     PATH_NOT_FOUND = "PATH_NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     INVALID_STATE = "INVALID_STATE"
@@ -73,6 +75,8 @@ MEANING: dict[Code, tuple[int, str]] = {
     Code.RULE_NOT_FOUND: (404, "No compliance rule has this id."),
     Code.BASKET_NOT_FOUND: (404, "No basket has this id."),
     Code.GROUP_NOT_FOUND: (404, "No account group has this id."),
+    Code.GATEWAY_NOT_FOUND: (404, "No gateway of this name ever reported."),
+    Code.BREAK_NOT_FOUND: (404, "No break has this id."),
     Code.PATH_NOT_FOUND: (404, "Nothing lives at this path."),
     Code.METHOD_NOT_ALLOWED: (405, "The path exists, the method does not."),
     Code.INVALID_STATE: (409, "The command is not legal in the order's state; the answer names both."),

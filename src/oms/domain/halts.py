@@ -15,6 +15,7 @@ from oms.domain.commands import (
     CreateOrder,
     CreatePlacement,
     CreateRemainder,
+    ModifyPlacement,
     RequestPreTradeCompliance,
     UpdateOrder,
 )
@@ -39,9 +40,10 @@ _STOPPED = (CreatePlacement, RequestPreTradeCompliance, BeginRestructuring, Crea
 
 
 def is_halted(command: Command) -> bool:
-    """Whether a halt stops such a command. Everything else stays open, cancels above all."""
+    """Whether a halt stops such a command. Everything else stays open, cancels above all, and working less of an order."""
     economic = isinstance(command, UpdateOrder) and bool(ECONOMIC & command.changes.model_fields_set)
-    return economic or isinstance(command, _STOPPED)
+    reprices = isinstance(command, ModifyPlacement) and command.terms().keys() != {"quantity"}
+    return economic or reprices or isinstance(command, _STOPPED)
 
 
 class Halt(Open):

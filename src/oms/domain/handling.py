@@ -1,5 +1,6 @@
 """How a venue is to handle an order beside its price and time: trailing, hours, and the orders it belongs with."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -69,8 +70,11 @@ PLAIN = Handling()
 """Nothing out of the ordinary."""
 
 
-def check_handling(order_type: OrderType, handling: Handling) -> None:
-    """Raise ValueError unless `handling` has exactly the distances that `order_type` needs."""
+def check_handling(order_type: OrderType, handling: Handling, expires_at: datetime | None = None) -> None:
+    """Raise ValueError unless `handling` has exactly the distances that `order_type` needs, and begins before it ends."""
+    begins = handling.good_after
+    if begins is not None and expires_at is not None and begins >= expires_at:
+        raise ValueError(f"good_after {begins.isoformat()} is not before expires_at {expires_at.isoformat()}")
     trails = handling.trail_amount is not None or handling.trail_percent is not None
     if order_type.trails and not trails:
         raise ValueError(f"trail_amount or trail_percent is required for a {order_type} order")
@@ -81,3 +85,20 @@ def check_handling(order_type: OrderType, handling: Handling) -> None:
         raise ValueError(f"limit_offset is required for a {order_type} order")
     if handling.limit_offset is not None and not needs_offset:
         raise ValueError(f"limit_offset does not belong on a {order_type} order")
+
+
+def handling_for(order_type: OrderType, handling: Handling) -> Handling:
+    """`handling` without the distances that have no place on `order_type`."""
+    trails, has_offset = order_type.trails, order_type is OrderType.TRAILING_STOP_LIMIT
+    return handling.model_copy(
+        update={
+            "trail_amount": handling.trail_amount if trails else None,
+            "trail_percent": handling.trail_percent if trails else None,
+            "limit_offset": handling.limit_offset if has_offset else None,
+        }
+    )
+
+
+def ungrouped(handling: Handling) -> Handling:
+    """`handling` outside any bracket or group: those belong to one set of orders, and end with it."""
+    return handling.model_copy(update={"bracket": None, "oca_group": None, "oca_type": OcaType.CANCEL})

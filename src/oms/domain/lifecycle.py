@@ -140,6 +140,7 @@ GATES: Mapping[str, Gate] = {
     "create_placement": _gate(
         "CreatePlacement", {R.TRADER, R.SYSTEM}, S.SENT_TO_TRADER, S.ROUTED, S.PARTIALLY_FILLED
     ),
+    "modify_placement": _gate("ModifyPlacement", {R.TRADER}, *State),
     "cancel_placement": _gate("CancelPlacement", {R.TRADER}, *State),
     "resolve_placement": _gate("ResolvePlacement", {R.TRADER, R.OPS}, *State),
     "cancel": Gate(

@@ -7,6 +7,7 @@ from typing import Any
 
 from oms.domain import events as ev
 from oms.domain import facts as fact
+from oms.domain.apply import fold
 from oms.domain.consequences import conclude
 from oms.domain.drafting import SYSTEM_STAMP, Draft
 from oms.domain.executions import Execution, revision
@@ -14,6 +15,7 @@ from oms.domain.instructions import SettlementInstruction
 from oms.domain.lifecycle import TERMINAL
 from oms.domain.numbers import add, fits, plain, subtract
 from oms.domain.order import Order, Placement
+from oms.domain.placement import Change
 from oms.domain.settlement import SettlementDate
 from oms.domain.terms import ExceptionCode, PlacementStatus, Role, SettlementStatus, TimeInForce
 
@@ -30,7 +32,9 @@ _RANK: dict[PlacementStatus, int] = {
     PlacementStatus.CANCELED: 7,
     PlacementStatus.FILLED: 8,
 }
-"""Reports only move a placement forward, so their order does not matter."""
+"""Reports only move a placement forward, so their order does not matter. Between alive and in doubt, where it goes to
+and fro, the newest counts."""
+_ALIVE = frozenset({PlacementStatus.HELD, PlacementStatus.WORKING})
 _OURS = frozenset({PlacementStatus.PARTIALLY_FILLED, PlacementStatus.CANCEL_PENDING})
 """Statuses that the order book concludes itself: reported by a venue they say that the placement works."""
 _STANDS_UNTIL_CANCELED = frozenset({TimeInForce.GTC})
@@ -44,6 +48,20 @@ def observe(order: Order, facts: Sequence[fact.Fact], now: datetime, source: str
         _OBSERVERS[type(one)](draft, one)
         conclude(draft)
     return draft.events
+
+
+def brings_news(order: Order, facts: Sequence[fact.Fact]) -> bool:
+    """Whether `facts` say anything that the order does not know, in whichever words it was told before.
+
+    For a book that is closed (`Order.takes_facts`): what would be booked, parked or looked at by a person is news.
+    """
+    after = fold(order, observe(order, facts, order.updated_at, "nobody"))
+    return _told(after) != _told(order)
+
+
+def _told(order: Order) -> tuple[Any, ...]:
+    placements = [(p.status, p.is_over, p.quantity, p.revision) for p in order.placements]
+    return (order.ledger, order.parked, order.exceptions, placements)
 
 
 def schedule(order: Order, date: SettlementDate, now: datetime) -> list[ev.Event]:
@@ -118,12 +136,17 @@ def _next_status(placement: Placement, one: fact.PlacementReported) -> Placement
     if (
         reported is PlacementStatus.CANCELED
         and not placement.cancel_requested
+        and not placement.is_grouped
         and placement.time_in_force not in _STANDS_UNTIL_CANCELED
     ):
         reported = PlacementStatus.EXPIRED
     standing, offered = _RANK[placement.venue_status], _RANK[reported]
     if placement.resolved_by_hand and offered >= _RANK[PlacementStatus.HELD]:
         return reported
+    if reported is PlacementStatus.IN_DOUBT and placement.venue_status in _ALIVE:
+        return reported if one.ts_event_ns > placement.heard_ns else placement.venue_status
+    if reported in _ALIVE and placement.venue_status is PlacementStatus.IN_DOUBT:
+        return reported if one.ts_event_ns >= placement.doubted_ns else placement.venue_status
     return reported if offered > standing else placement.venue_status
 
 
@@ -133,6 +156,55 @@ def _cancel_refused(draft: Draft, one: fact.CancelRefused) -> None:
         draft.add(
             ev.PlacementCancelRefused(placement_id=one.placement_id, reason=one.reason), one.ts_event_ns
         )
+
+
+def _terms_rounded(draft: Draft, one: fact.TermsRounded) -> None:
+    """Kept once for each revision, also for one that is over: what was sent belongs into the journal."""
+    placement = draft.order.placement(one.placement_id)
+    if placement is None or not 0 <= one.revision < placement.next_revision:
+        _park(draft, one, "nobody asked the placement for such terms")
+        return
+    if all(known.revision != one.revision for known in placement.rounded):
+        rounded = ev.PlacementTermsRounded(
+            placement_id=one.placement_id, revision=one.revision, roundings=one.roundings
+        )
+        draft.add(rounded, one.ts_event_ns)
+
+
+def _placement_changed(draft: Draft, one: fact.PlacementChanged) -> None:
+    """The venue has it, whatever it said before and whether or not the placement is over."""
+    asked = _asked_change(draft, one)
+    if asked is not None:
+        changed = ev.PlacementChangedAtVenue(placement_id=one.placement_id, revision=asked.revision)
+        draft.add(changed, one.ts_event_ns)
+
+
+def _change_refused(draft: Draft, one: fact.ChangeRefused) -> None:
+    asked = _asked_change(draft, one)
+    if asked is not None and asked.refused is None:
+        refused = ev.PlacementChangeRefused(
+            placement_id=one.placement_id, revision=asked.revision, reason=one.reason
+        )
+        draft.add(refused, one.ts_event_ns)
+
+
+def _change_in_doubt(draft: Draft, one: fact.ChangeInDoubt) -> None:
+    """Shown on the order until the venue's word on the change, or the placement's end, is evidence."""
+    asked, placement = _asked_change(draft, one), draft.order.placement(one.placement_id)
+    if asked is not None and placement is not None and placement.change == asked:
+        draft.raise_exception(ExceptionCode.PLACEMENT_IN_DOUBT, one.placement_id, one.reason)
+
+
+def _asked_change(
+    draft: Draft, one: fact.PlacementChanged | fact.ChangeRefused | fact.ChangeInDoubt
+) -> Change | None:
+    """The last change that was asked for, if the fact is about it; word of an earlier one changes nothing."""
+    placement = draft.order.placement(one.placement_id)
+    if placement is None or not 0 < one.revision < placement.next_revision:
+        _park(draft, one, "nobody asked the placement for such a change")
+        return None
+    asked = placement.last_change
+    return asked if asked is not None and asked.revision == one.revision else None
 
 
 def _executed(draft: Draft, one: fact.Executed) -> None:
@@ -254,6 +326,10 @@ def _unreadable(draft: Draft, one: fact.Unreadable) -> None:
 _OBSERVERS: dict[type, Callable[[Draft, Any], None]] = {
     fact.PlacementReported: _placement_reported,
     fact.CancelRefused: _cancel_refused,
+    fact.TermsRounded: _terms_rounded,
+    fact.PlacementChanged: _placement_changed,
+    fact.ChangeRefused: _change_refused,
+    fact.ChangeInDoubt: _change_in_doubt,
     fact.Executed: _executed,
     fact.Busted: _busted,
     fact.Charged: _charged,

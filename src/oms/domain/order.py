@@ -4,19 +4,22 @@
 (apply.py) folds one event, `duties` and `waiting_on` (duties.py) say what is owed and by whom.
 """
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from oms.domain.commands import CreateOrder, Route, RuleResult, Violation
 from oms.domain.events import Event, Link, Share, Stamp
-from oms.domain.executions import Ledger, unfilled
+from oms.domain.executions import Ledger, revision, unfilled
 from oms.domain.facts import CustodianStatement
 from oms.domain.halts import Dealing, dealing
 from oms.domain.instructions import SettlementInstruction
 from oms.domain.lifecycle import OWNER, TERMINAL
 from oms.domain.model import Open
-from oms.domain.numbers import ZERO, Exact, Holding, Price, Quantity, subtract, total
+from oms.domain.numbers import Holding, Price, Quantity, total
+from oms.domain.placement import VENUE_FINAL as VENUE_FINAL
+from oms.domain.placement import Placement as Placement
 from oms.domain.reference import Instrument
 from oms.domain.terms import (
     Automation,
@@ -26,15 +29,11 @@ from oms.domain.terms import (
     ExceptionCode,
     LinkKind,
     OrderType,
-    PlacementStatus,
     Role,
     SettlementStatus,
     State,
     TimeInForce,
 )
-
-P = PlacementStatus
-VENUE_FINAL = frozenset({P.FILLED, P.CANCELED, P.EXPIRED, P.REJECTED})
 
 
 class Override(Open):
@@ -52,72 +51,6 @@ class ComplianceCheck(Open):
     results: tuple[RuleResult, ...] = ()
     violations: tuple[Violation, ...] = ()
     override: Override | None = None
-
-
-class Placement(Open):
-    """A part of the order at a venue. `venue_status` is the venue's word; `status` adds what we know better.
-
-    `venue_filled` is the venue's newest counter, from a report of `venue_filled_as_of_ns`; `amended_ns` is when
-    we last learned of a correction or a bust, `resolved_by_hand` that a person and not the venue gave the status.
-    """
-
-    placement_id: str
-    venue: str
-    account: str | None
-    quantity: Quantity
-    order_type: OrderType
-    limit_price: Price | None = None
-    stop_price: Price | None = None
-    time_in_force: TimeInForce
-    expires_at: datetime | None = None
-    strategy: str | None = None
-    params: dict[str, str] = {}
-    venue_status: PlacementStatus = P.PENDING
-    venue_filled: Holding = ZERO
-    venue_filled_as_of_ns: int = 0
-    amended_ns: int = 0
-    resolved_by_hand: bool = False
-    venue_order_ids: tuple[str, ...] = ()
-    cancel_requested: bool = False
-    executed_quantity: Holding = ZERO
-    average_price: Exact | None = None
-    reason: str | None = None
-    created_at: datetime
-    since: datetime
-
-    @property
-    def status(self) -> PlacementStatus:
-        if self.executed_quantity >= self.quantity:
-            return P.FILLED
-        if self.has_ended and (self.is_over or self.venue_status is not P.FILLED):
-            return self.venue_status
-        if self.venue_status is P.IN_DOUBT:
-            return P.IN_DOUBT
-        if self.cancel_requested:
-            return P.CANCEL_PENDING
-        if self.executed_quantity > 0:
-            return P.PARTIALLY_FILLED
-        return P.WORKING if self.venue_status is P.FILLED else self.venue_status
-
-    @property
-    def has_ended(self) -> bool:
-        """The venue (or a person, for one in doubt) says that it is over; executions may still be on their way."""
-        return self.venue_status in VENUE_FINAL
-
-    @property
-    def is_over(self) -> bool:
-        """Nothing more is expected: full, or ended at the venue with every execution it claims in our book.
-
-        A counter older than a correction or a bust counts what is no longer there: then the executions stand alone.
-        """
-        return self.executed_quantity >= self.quantity or (
-            self.has_ended
-            and (self.executed_quantity >= self.venue_filled or self.amended_ns >= self.venue_filled_as_of_ns)
-        )
-
-    @property
-    def working_quantity(self) -> Decimal:
-        return ZERO if self.is_over else subtract(self.quantity, self.executed_quantity)
 
 
 class Allocation(Open):
@@ -299,10 +232,25 @@ class Order(Open):
 
 
 class JournalBatch(Open):
-    """Events of one order that are not in the journal yet, and the order after the last of them."""
+    """Events of one order that are not in the journal yet, and the order after the last of them.
+
+    Of its ledger the order carries the totals and what the events are about: the store has the rest.
+    """
 
     order: Order
     events: tuple[Event, ...]
+
+    @classmethod
+    def of(cls, order: Order, events: Sequence[Event]) -> "JournalBatch":
+        """What is to be written of `order` for `events`, however many executions it has."""
+        ledger = order.ledger.only(executions_of(events))
+        return cls(order=order.model_copy(update={"ledger": ledger}), events=tuple(events))
+
+
+def executions_of(events: Sequence[Event]) -> set[str]:
+    """What the execution ids of `events` identify."""
+    ids = (getattr(event.happening, "exec_id", None) for event in events)
+    return {revision(exec_id)[0] for exec_id in ids if exec_id is not None}
 
 
 class Recording(Open):

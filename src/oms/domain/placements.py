@@ -1,4 +1,4 @@
-"""Commands at the venues: place, cancel and resolve a placement, cancel or close the order."""
+"""Commands at the venues: place, cancel and resolve a placement, cancel or close the order. Changes: changing.py."""
 
 from decimal import Decimal
 
@@ -6,8 +6,10 @@ from oms.domain import commands as cmd
 from oms.domain import events as ev
 from oms.domain.drafting import Draft
 from oms.domain.errors import Code, Refused
+from oms.domain.handling import check_handling, handling_for
 from oms.domain.numbers import add, plain, subtract
 from oms.domain.order import Order, Placement
+from oms.domain.strategies import strategy_fault
 from oms.domain.terms import ExceptionCode, OrderType, PlacementStatus, State, TimeInForce, Venue
 from oms.domain.venues import unsupported
 
@@ -18,7 +20,17 @@ def create_placement(draft: Draft, command: cmd.CreatePlacement) -> None:
         return
     _still_trades(order)
     created = _placement_terms(order, command)
-    reason = unsupported(created.venue, order.instrument, created.order_type, created.time_in_force)
+    _venue_can(order, created)
+    _fits_the_order(order, created)
+    _not_in_a_bracket_twice(order, created)
+    draft.resolve_exceptions(ExceptionCode.PLACEMENT_REJECTED, f"placed again as {command.placement_id}")
+    draft.add(created)
+
+
+def _venue_can(order: Order, created: ev.PlacementCreated) -> None:
+    reason = unsupported(
+        created.venue, order.instrument, created.order_type, created.time_in_force, created.handling
+    )
     if reason is not None:
         raise Refused(
             Code.UNSUPPORTED_BY_VENUE,
@@ -27,9 +39,33 @@ def create_placement(draft: Draft, command: cmd.CreatePlacement) -> None:
             order_type=created.order_type,
             time_in_force=created.time_in_force,
         )
-    _fits_the_order(order, created)
-    draft.resolve_exceptions(ExceptionCode.PLACEMENT_REJECTED, f"placed again as {command.placement_id}")
-    draft.add(created)
+    fault = strategy_fault(created.strategy, created.params, created.order_type, created.time_in_force)
+    if fault is not None:
+        raise Refused(
+            Code.VALIDATION_FAILED,
+            f"{fault}; nothing was sent.",
+            field="strategy",
+            strategy=created.strategy,
+            params=created.params,
+        )
+
+
+def _not_in_a_bracket_twice(order: Order, created: ev.PlacementCreated) -> None:
+    """A bracket is sent once, whole: another placement under its name would wait for ever."""
+    bracket = created.handling.bracket
+    if bracket is None:
+        return
+    for placement in order.placements:
+        sent = placement.handling.bracket
+        if sent is not None and sent.bracket_id == bracket.bracket_id:
+            raise Refused(
+                Code.VALIDATION_FAILED,
+                f"Bracket {bracket.bracket_id} had its placement of this order: {placement.placement_id}. Place it "
+                "with a handling of its own.",
+                field="handling.bracket",
+                bracket_id=bracket.bracket_id,
+                placement_id=placement.placement_id,
+            )
 
 
 def _still_trades(order: Order) -> None:
@@ -49,10 +85,14 @@ def _placement_terms(order: Order, command: cmd.CreatePlacement) -> ev.Placement
             allowed=list(Venue),
         )
     order_type = command.order_type or order.order_type
-    limit_price = command.limit_price or (order.limit_price if order_type.needs_limit_price else None)
-    stop_price = command.stop_price or (order.stop_price if order_type.needs_stop_price else None)
+    limit_price = command.limit_price or (order.limit_price if order_type.may_have_limit_price else None)
+    stop_price = command.stop_price or (order.stop_price if order_type.may_have_stop_price else None)
+    handling = command.handling or handling_for(order_type, order.request.handling)
+    time_in_force = command.time_in_force or order.time_in_force
+    expires_at = order.expires_at if time_in_force is TimeInForce.GTD else None
     try:
         cmd.check_prices(order_type, limit_price, stop_price)
+        check_handling(order_type, handling, expires_at)
     except ValueError as error:
         raise Refused(Code.INVALID_ORDER_TYPE, f"{error}.", order_type=order_type) from error
     account = command.account or (order.route.account if order.route else None)
@@ -60,7 +100,6 @@ def _placement_terms(order: Order, command: cmd.CreatePlacement) -> ev.Placement
         raise Refused(
             Code.INVALID_ACCOUNT, f"The placement names no account at {command.venue}.", venue=command.venue
         )
-    time_in_force = command.time_in_force or order.time_in_force
     if time_in_force is TimeInForce.GTD and order.expires_at is None:
         raise Refused(
             Code.VALIDATION_FAILED,
@@ -76,9 +115,10 @@ def _placement_terms(order: Order, command: cmd.CreatePlacement) -> ev.Placement
         limit_price=limit_price,
         stop_price=stop_price,
         time_in_force=time_in_force,
-        expires_at=order.expires_at if time_in_force is TimeInForce.GTD else None,
+        expires_at=expires_at,
         strategy=command.strategy,
         params=command.params,
+        handling=handling,
     )
 
 
@@ -95,10 +135,14 @@ def _fits_the_order(order: Order, created: ev.PlacementCreated) -> None:
             executed=plain(order.executed_quantity),
             requested=plain(created.quantity),
         )
+    not_worse_than_ordered(order, created.limit_price)
+
+
+def not_worse_than_ordered(order: Order, offered: Decimal | None) -> None:
+    """Raise Refused VALIDATION_FAILED where a placement limited to `offered` could trade beyond the order's own limit."""
     limit = order.limit_price
     if limit is None:
         return
-    offered = created.limit_price
     worse = offered is None or (offered > limit if order.direction.sign > 0 else offered < limit)
     if worse:
         raise Refused(
@@ -110,7 +154,8 @@ def _fits_the_order(order: Order, created: ev.PlacementCreated) -> None:
         )
 
 
-def _placement(order: Order, placement_id: str) -> Placement:
+def named_placement(order: Order, placement_id: str) -> Placement:
+    """Raises Refused PLACEMENT_NOT_FOUND."""
     placement = order.placement(placement_id)
     if placement is None:
         raise Refused(
@@ -120,7 +165,7 @@ def _placement(order: Order, placement_id: str) -> Placement:
 
 
 def cancel_placement(draft: Draft, command: cmd.CancelPlacement) -> None:
-    placement = _placement(draft.order, command.placement_id)
+    placement = named_placement(draft.order, command.placement_id)
     if placement.status is PlacementStatus.CANCELED:
         raise Refused(
             Code.ALREADY_CANCELED,
@@ -139,11 +184,16 @@ def cancel_placement(draft: Draft, command: cmd.CancelPlacement) -> None:
 
 
 def resolve_placement(draft: Draft, command: cmd.ResolvePlacement) -> None:
-    placement = _placement(draft.order, command.placement_id)
+    placement = named_placement(draft.order, command.placement_id)
     if placement.venue_status is not PlacementStatus.IN_DOUBT:
         raise Refused(
             Code.INVALID_STATE,
-            f"{placement.placement_id} is {placement.status}; only a placement in doubt is resolved by hand.",
+            f"{placement.placement_id} is {placement.status}; only a placement in doubt is resolved by hand."
+            + (
+                " Its change is looked for; cancel the placement if that cannot wait."
+                if placement.change
+                else ""
+            ),
             state=placement.status,
             allowed=[PlacementStatus.IN_DOUBT],
         )

@@ -16,6 +16,7 @@ from oms.domain.commands import Actor, CreateOrder
 from oms.domain.decide import Opening, decide, in_the_future, opening_events
 from oms.domain.errors import Code, Refused
 from oms.domain.events import Link, Share
+from oms.domain.handling import ungrouped
 from oms.domain.identifiers import Name
 from oms.domain.model import Model
 from oms.domain.numbers import Quantity, plain, total
@@ -128,7 +129,7 @@ def check(
 
 
 def _remainder(plan: Remainder, source: Order, actor: Actor, ts_event_ns: int) -> Opening:
-    """What is unfilled; of a merged order it is for its shares in proportion, in whole lots."""
+    """What is unfilled, outside its bracket or group; of a merged order for its shares in proportion, in whole lots."""
     link = (Link(kind=LinkKind.REMAINDER, order_id=source.order_id, source=True),)
     unfilled = source.unfilled_quantity
     nodes = [Node(str(number), share.quantity) for number, share in enumerate(source.shares)]
@@ -138,7 +139,9 @@ def _remainder(plan: Remainder, source: Order, actor: Actor, ts_event_ns: int) -
         for each in weighed
         if each.quantity
     )
-    return _opening(source, plan.order_id, unfilled, link, shares, actor, ts_event_ns)
+    opening = _opening(source, plan.order_id, unfilled, link, shares, actor, ts_event_ns)
+    alone = opening.request.model_copy(update={"handling": ungrouped(opening.request.handling)})
+    return opening.model_copy(update={"request": alone})
 
 
 def _named_once(plan: Plan) -> None:
@@ -168,14 +171,32 @@ def _alike(order: Order) -> dict[str, str]:
         "time_in_force": order.time_in_force,
         "expires_at": order.expires_at and order.expires_at.isoformat(),
         "route": account and f"{account} {how}".strip(),
+        "handling": request.handling.model_dump_json(exclude_defaults=True),
         "automation": request.automation,
         "compliance": request.compliance,
     }
     return {field: "none" if value is None else str(value) for field, value in values.items()}
 
 
+def _on_its_own(order: Order, code: Code) -> None:
+    """The others of a bracket or a group know this order by its name and size. Raises Refused."""
+    handling = order.request.handling
+    group = handling.bracket.bracket_id if handling.bracket else handling.oca_group
+    if group is not None:
+        what = "bracket" if handling.bracket else "one-cancels-all group"
+        raise Refused(
+            code,
+            f"{order.order_id} belongs to the {what} {group}; its orders stay as they are.",
+            field="handling",
+            order_ids=[order.order_id],
+            group=group,
+        )
+
+
 def _merged(plan: Merge, sources: Sequence[Order], actor: Actor, ts_event_ns: int) -> Opening:
     _named_once(plan)
+    for source in sources:
+        _on_its_own(source, Code.MERGE_MISMATCH)
     first = sources[0]
     for source in sources[1:]:
         theirs = _alike(source)
@@ -255,6 +276,7 @@ def _mismatch(first: Order, other: Order, field: str, ours: str, theirs: str) ->
 
 
 def _parts(plan: Split, source: Order, actor: Actor, ts_event_ns: int) -> tuple[Opening, ...]:
+    _on_its_own(source, Code.SPLIT_MISMATCH)
     asked = total(plan.quantities)
     if asked != source.ordered_quantity:
         raise Refused(

@@ -279,20 +279,19 @@ def _proposal(check: _Check, part: Part) -> Proposal:
         order_type=order.order_type,
         limit_price=order.limit_price,
         stop_price=order.stop_price,
-        price=order.average_price if executed else order.limit_price,
+        handling=order.request.handling,
+        price=order.average_price if executed else None,
         executed=executed,
     )
 
 
 def _priced(proposal: Proposal, book: Book) -> Proposal:
-    """`proposal` with a price: its own, else its limit, else the last known one, else none."""
+    """`proposal` with a price: its own, else what it is valued at given the last known one, else none."""
     if proposal.price is not None:
         return proposal
     line = book.lines.get(proposal.instrument.instrument_id)
     last = None if line is None else line.price
-    return proposal.model_copy(
-        update={"price": last if proposal.limit_price is None else proposal.limit_price}
-    )
+    return proposal.model_copy(update={"price": proposal.valued_at(last)})
 
 
 def _in_portfolio(result: RuleResult, portfolio_id: str) -> RuleResult:

@@ -19,6 +19,7 @@ from oms.domain.reserving import IN_FLIGHT, reserved
 from oms.domain.terms import ExceptionCode, State
 from oms.store import tables
 from oms.store.database import Database
+from oms.store.ledgers import whole_orders
 from oms.store.rebuild import differences_of, journals_of, stored_rows
 
 _CHUNK = 500
@@ -93,10 +94,10 @@ def live(database: Database, order_ids: Sequence[str], limit: int) -> list[Order
         query = select(orders.order_id, orders.body).where(
             orders.order_id.in_(chunk), orders.state.not_in(ended)
         )
-        with database.read() as connection:
+        with database.snapshot() as connection:
             bodies = {row.order_id: row.body for row in connection.execute(query)}
-        wanted = [bodies[order_id] for order_id in chunk if order_id in bodies]
-        found += [Order.model_validate_json(body) for body in wanted[: limit - len(found)]]
+            wanted = [bodies[order_id] for order_id in chunk if order_id in bodies]
+            found += whole_orders(connection, wanted[: limit - len(found)])
         if len(found) >= limit:
             break
     return found

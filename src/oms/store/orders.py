@@ -13,6 +13,7 @@ from oms.domain.order import Allocation, OpenException, Order, Placement
 from oms.domain.terms import Direction, State
 from oms.store import tables
 from oms.store.database import Database
+from oms.store.ledgers import whole_orders
 from oms.store.page import Page, page_of, paged
 
 _MERGED = 50
@@ -65,7 +66,14 @@ class Orders:
         self._database = database
 
     def get(self, order_id: str) -> Order | None:
-        """The order at its latest version."""
+        """The order at its latest version, with all of its executions."""
+        query = select(tables.orders.c.body).where(tables.orders.c.order_id == order_id)
+        with self._database.snapshot() as connection:
+            body = connection.execute(query).scalar()
+            return None if body is None else whole_orders(connection, [body])[0]
+
+    def glance(self, order_id: str) -> Order | None:
+        """The order at its latest version with the totals of its executions, for whoever does not need each of them."""
         query = select(tables.orders.c.body).where(tables.orders.c.order_id == order_id)
         with self._database.read() as connection:
             body = connection.execute(query).scalar()
@@ -79,8 +87,10 @@ class Orders:
         cursor: str | None = None,
     ) -> Page[Order]:
         """Orders newest first over (created_at, order_id). Raises BadCursor."""
-        page = self.bodies(wanted, limit, offset, cursor)
-        return Page(tuple(Order.model_validate_json(body) for body in page.items), page.next_cursor)
+        with self._database.snapshot() as connection:
+            rows = connection.execute(_listing(wanted, limit, offset, cursor)).all()
+            page = page_of(rows, limit, lambda row: str(row.body))
+            return Page(tuple(whole_orders(connection, page.items)), page.next_cursor)
 
     def bodies(
         self,
@@ -89,7 +99,7 @@ class Orders:
         offset: int = 0,
         cursor: str | None = None,
     ) -> Page[str]:
-        """`list`, each order as the JSON it is kept as, for whoever knows some of them already. Raises BadCursor."""
+        """`list`, each order as the JSON it is kept as: with the totals of its executions. Raises BadCursor."""
         with self._database.read() as connection:
             rows = connection.execute(_listing(wanted, limit, offset, cursor)).all()
         return page_of(rows, limit, lambda row: str(row.body))
@@ -119,7 +129,7 @@ class Orders:
 
     def allocations(self, order_id: str) -> tuple[Allocation, ...]:
         """The order's allocations, first made first."""
-        order = self.get(order_id)
+        order = self.glance(order_id)
         return () if order is None else order.allocations
 
     def allocation(self, allocation_id: str) -> tuple[str, Allocation] | None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oms.domain.events import Event
-from oms.domain.executions import revision
-from oms.domain.order import Order
+from oms.domain.order import Order, executions_of
 from oms.domain.reserving import Held, reserved
 from oms.domain.terms import State
 from oms.store.columns import storable
+from oms.store.ledgers import kept_body
 
 Values = dict[str, Any]
 
@@ -48,7 +48,7 @@ def touched(order: Order, events: Sequence[Event]) -> Projection:
     one row for the next. Exceptions are few: they are written whole.
     """
     happenings = [event.happening for event in events]
-    bases = {revision(exec_id)[0] for h in happenings if (exec_id := getattr(h, "exec_id", None)) is not None}
+    bases = executions_of(events)
     placed = {h.placement_id for h in happenings if hasattr(h, "placement_id")}
     allocated = any(hasattr(h, "allocation_id") for h in happenings)
     return Projection(
@@ -82,7 +82,7 @@ def order_row(order: Order) -> Values:
         "executed_quantity": order.executed_quantity,
         "created_at": order.created_at,
         "updated_at": order.updated_at,
-        "body": order.model_dump_json(),
+        "body": kept_body(order),
     }
 
 

@@ -8,7 +8,7 @@ what is owed and goes on.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -17,20 +17,18 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from oms.domain.apply import fold
-    from oms.domain.commands import RULE_ENGINE, SYSTEM, Actor, Command, Instruction
-    from oms.domain.compliance import Verdict, post_trade_command, pre_trade_command
+    from oms.domain.commands import SYSTEM, Actor, Command, Instruction
     from oms.domain.decide import decide, opening_events
     from oms.domain.drafting import nanoseconds
-    from oms.domain.duties import Duty, DutyKind, duties, system_command, ticket, waiting_on
+    from oms.domain.duties import Duty, DutyKind, duties, system_command, waiting_on
     from oms.domain.errors import Refused
     from oms.domain.events import Event
     from oms.domain.facts import Fact
     from oms.domain.lifecycle import GATES
-    from oms.domain.observe import instructed, observe, schedule
+    from oms.domain.observe import observe
     from oms.domain.order import JournalBatch, Order, Recording
-    from oms.domain.settlement import instruction
-    from oms.domain.venues import PlacementTicket, VenueAnswer
     from oms.workflows import ports
+    from oms.workflows.asking import DO
     from oms.workflows.contract import (
         OPENED_UPDATE,
         ORDER_WORKFLOW,
@@ -40,15 +38,17 @@ with workflow.unsafe.imports_passed_through():
         OrderInput,
         Recorded,
         Refusal,
-        gateway_queue,
     )
     from oms.workflows.hearing import heard
     from oms.workflows.telling import details, search_attributes
 
 _ANSWERS_KEPT = 200
+_BITE = 500
+"""Of a great many facts so many are taken between two records: the SDK gives a task two seconds before it calls it stuck."""
+_IN_BITES = "facts in bites"
+_BREATH = timedelta(milliseconds=1)
 _ENDS_AT_THE_VENUE = ("cancel", "close")
 _JOURNAL = ("record", "")
-CUSTODIAN = "custodian"
 
 
 @workflow.defn(name=ORDER_WORKFLOW)
@@ -102,8 +102,8 @@ class OrderWorkflow:
 
     def may_take(self, asked: Instruction) -> None:
         update = workflow.current_update_info()
-        if update is not None and update.id in self.answers:
-            return
+        if (update is not None and update.id in self.answers) or self.is_behind():
+            return  # answered already, or judged in the handler once the facts before it are taken
         try:
             decide(self.order_with_news(), asked, workflow.now())
         except Refused as refused:
@@ -121,6 +121,8 @@ class OrderWorkflow:
         update = workflow.current_update_info()
         command_id = update.id if update else ""
         while command_id not in self.answers:
+            if self.is_behind() and workflow.patched(_IN_BITES):
+                await workflow.wait_condition(lambda: not self.is_behind())
             self.listen()
             try:
                 self.fold(
@@ -208,13 +210,22 @@ class OrderWorkflow:
         """Take facts, hand-offs and what the store has to say, and record it all, until nothing new came meanwhile."""
         while True:
             self.listen()
-            self.take_steps()
-            if reading := self.next_reading():
+            reading = None
+            if not self.inbox:
+                self.take_steps()
+                reading = self.next_reading()
+            if reading is not None:
                 await self.do(reading)
             elif self.outbox:
                 await self.record()
-            else:
+                await self.breathe()
+            elif not self.inbox:
                 return
+
+    async def breathe(self) -> None:
+        """End the task between two bites: what arrives meanwhile waits at the server, which keeps two megabytes of it."""
+        if self.is_behind() and workflow.patched(_IN_BITES):
+            await workflow.sleep(_BREATH, summary="a flood of facts is many short tasks")
 
     def next_reading(self) -> Duty | None:
         """A short look into our own store that is owed now: taken at once, so that one batch tells the whole story.
@@ -225,11 +236,17 @@ class OrderWorkflow:
         return next((d for d in owed if d.key not in self.in_flight and d.key not in self.trouble), None)
 
     def listen(self) -> None:
-        """Take every fact that has arrived."""
-        while self.inbox:
+        """Take every fact that has arrived; of a great many a bite, and the next one after the record of this."""
+        taken, in_bites = 0, self.is_behind() and workflow.patched(_IN_BITES)
+        while self.inbox and not (in_bites and taken >= _BITE):
             source, facts = self.inbox.popleft()
+            taken += len(facts)
             self.unrecorded_facts.append((source, facts))
             self.fold(observe(self.order, facts, workflow.now(), source))
+
+    def is_behind(self) -> bool:
+        """More facts have arrived than one task can take."""
+        return sum(len(facts) for _, facts in self.inbox) > _BITE
 
     def take_steps(self) -> None:
         """Take every hand-off that automation owes now. A refused one rests, so that it cannot spin."""
@@ -243,14 +260,14 @@ class OrderWorkflow:
 
     async def record(self) -> None:
         """Write what happened to the journal; nobody is answered and nothing is started before that."""
-        batch = JournalBatch(order=self.order, events=tuple(self.outbox))
+        order, batch = self.order, JournalBatch.of(self.order, self.outbox)
         facts, holds_command = self.unrecorded_facts, self.holds_command
         self.outbox, self.unrecorded_facts, self.holds_command = [], [], False
         recording = await self.write(batch, beside=not holds_command)
         if recording.instead:
             self.rewrite(recording.instead, [*facts, *self.unrecorded_facts])
         else:
-            self.recorded = batch.order
+            self.recorded = order
 
     async def write(self, batch: JournalBatch, *, beside: bool) -> Recording:
         """`beside` the workflow if it may be; a journal that is away is then waited for where retries cost nothing."""
@@ -282,7 +299,7 @@ class OrderWorkflow:
     def start(self, owed: list[Duty]) -> None:
         """Each duty is at most once in flight; one that is done and still owed is done again after a rest."""
         for duty in owed:
-            if duty.kind in _DO and duty.key not in self.in_flight and self.is_ready(duty):
+            if duty.kind in DO and duty.key not in self.in_flight and self.is_ready(duty):
                 self.in_flight[duty.key] = asyncio.create_task(self.do(duty))
 
     def ready_at(self, duty: Duty) -> datetime | None:
@@ -349,11 +366,11 @@ class OrderWorkflow:
         self.trouble[key] = f"{key[0]}: {what}"
         workflow.logger.error("%s, it is tried again", self.trouble[key])
 
-    # -- duties: each asks the world once, through a port, and folds the answer ------------------------------
+    # -- duties: each asks the world once, through a port, and folds the answer (asking.py) -----------------
 
     async def do(self, duty: Duty) -> None:
         try:
-            await _DO[duty.kind](self, duty)
+            await DO[duty.kind](self, duty)
             self.trouble.pop(duty.key, None)
         except FailureError as failure:
             self.in_trouble(duty.key, failure)
@@ -371,73 +388,12 @@ class OrderWorkflow:
         except Refused as refused:
             workflow.logger.info("%s was refused: %s", command.kind, refused.message)
 
-    async def evaluate_pre_trade(self, _duty: Duty) -> None:
-        verdict: Verdict = await ports.EVALUATE_PRE_TRADE(self.order)
-        self.command(pre_trade_command(verdict), RULE_ENGINE)
-
-    async def evaluate_post_trade(self, _duty: Duty) -> None:
-        verdict: Verdict = await ports.EVALUATE_POST_TRADE(self.order)
-        self.command(post_trade_command(verdict), RULE_ENGINE)
-
-    async def place(self, duty: Duty) -> None:
-        await self.at_venue(ports.PLACE, duty, "place")
-
-    async def cancel_at_venue(self, duty: Duty) -> None:
-        await self.at_venue(ports.CANCEL, duty, "cancel")
-
-    async def settle_doubt(self, duty: Duty) -> None:
-        await self.at_venue(ports.PLACE, duty, "settle the doubt about")
-
-    async def ask_venue(self, duty: Duty) -> None:
-        await self.at_venue(ports.ASK, duty, "ask about")
-
-    async def at_venue(self, port: ports.Port[PlacementTicket, VenueAnswer], duty: Duty, verb: str) -> None:
-        placement = self.order.placement(duty.subject)
-        if placement is None:
-            return
-        asked = ticket(self.order, placement)
-        answer = await port(
-            asked,
-            summary=f"{verb} {asked.direction} {asked.quantity} {asked.instrument.symbol} at {asked.venue}",
-            queue=gateway_queue(asked.venue, asked.account),
-        )
-        if answer.facts:
-            self.inbox.append((asked.venue, answer.facts))
-
-    async def set_settlement_date(self, _duty: Duty) -> None:
-        self.fold(schedule(self.order, await ports.SETTLEMENT_DATE(self.order), workflow.now()))
-
-    async def instruct_custodian(self, _duty: Duty) -> None:
-        told = instruction(self.order)
-        answer = await ports.INSTRUCT_CUSTODIAN(
-            told, summary=f"{told.direction} {told.quantity} {told.symbol} for {told.settlement_date}"
-        )
-        self.fold(instructed(self.order, told, workflow.now()))
-        if answer.word is not None:
-            self.inbox.append((CUSTODIAN, (answer.word,)))
-
-    async def ask_custodian(self, _duty: Duty) -> None:
-        told = self.order.settlement.instruction or instruction(self.order)
-        said = await ports.ASK_CUSTODIAN(told, summary=f"has {told.instruction_id} settled?")
-        self.inbox.append((CUSTODIAN, (said,)))
-
 
 _BRISK = frozenset({DutyKind.PLACE, DutyKind.INSTRUCT_CUSTODIAN})
 """Calls that take moments, or fail and are in trouble: see the timeouts of their ports."""
 _READINGS = frozenset(
     {DutyKind.EVALUATE_PRE_TRADE, DutyKind.EVALUATE_POST_TRADE, DutyKind.SET_SETTLEMENT_DATE}
 )
-_DO: dict[DutyKind, Callable[[OrderWorkflow, Duty], Awaitable[None]]] = {
-    DutyKind.EVALUATE_PRE_TRADE: OrderWorkflow.evaluate_pre_trade,
-    DutyKind.EVALUATE_POST_TRADE: OrderWorkflow.evaluate_post_trade,
-    DutyKind.PLACE: OrderWorkflow.place,
-    DutyKind.CANCEL_AT_VENUE: OrderWorkflow.cancel_at_venue,
-    DutyKind.SETTLE_DOUBT: OrderWorkflow.settle_doubt,
-    DutyKind.ASK_VENUE: OrderWorkflow.ask_venue,
-    DutyKind.SET_SETTLEMENT_DATE: OrderWorkflow.set_settlement_date,
-    DutyKind.INSTRUCT_CUSTODIAN: OrderWorkflow.instruct_custodian,
-    DutyKind.ASK_CUSTODIAN: OrderWorkflow.ask_custodian,
-}
 
 
 def _as_failure(refused: Refused) -> ApplicationError:

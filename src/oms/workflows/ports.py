@@ -21,7 +21,8 @@ from oms.domain.instructions import SettlementInstruction
 from oms.domain.order import JournalBatch, Order, Recording
 from oms.domain.reference import InstrumentQuestion, InstrumentsFound
 from oms.domain.settlement import CustodianAnswer, SettlementDate
-from oms.domain.venues import PlacementTicket, VenueAnswer
+from oms.domain.statements import CompareAsk, Compared, Fetched, FlexAsk
+from oms.domain.venues import PlacementTicket, Resynced, VenueAnswer
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -110,16 +111,41 @@ RECORD_COMMANDS: Port[JournalBatch, Recording] = Port(
 )
 """Write events that an update caused. Temporal keeps an update only once its task is complete, so the write must
 come after that: as a regular activity, which is scheduled in the same breath as the update is accepted."""
-_GATEWAY_CALL = timedelta(seconds=40)
+_GATEWAY_CALL, _GATEWAY_SILENCE = timedelta(seconds=40), timedelta(seconds=5)
 PLACE: Port[PlacementTicket, VenueAnswer] = Port(
-    "place", VenueAnswer, _GATEWAY_CALL, VENUE_RETRY, patience=_GATEWAY_CALL
+    "place", VenueAnswer, _GATEWAY_CALL, VENUE_RETRY, patience=_GATEWAY_CALL, heartbeat=_GATEWAY_SILENCE
 )
 CANCEL: Port[PlacementTicket, VenueAnswer] = Port(
-    "cancel", VenueAnswer, _GATEWAY_CALL, VENUE_RETRY, priority=1, patience=_GATEWAY_CALL
+    "cancel",
+    VenueAnswer,
+    _GATEWAY_CALL,
+    VENUE_RETRY,
+    priority=1,
+    patience=_GATEWAY_CALL,
+    heartbeat=_GATEWAY_SILENCE,
+)
+MODIFY: Port[PlacementTicket, VenueAnswer] = Port(
+    "modify",
+    VenueAnswer,
+    _GATEWAY_CALL,
+    VENUE_RETRY,
+    priority=2,
+    patience=_GATEWAY_CALL,
+    heartbeat=_GATEWAY_SILENCE,
 )
 ASK: Port[PlacementTicket, VenueAnswer] = Port(
-    "ask", VenueAnswer, _GATEWAY_CALL, VENUE_RETRY, priority=2, patience=_GATEWAY_CALL
+    "ask",
+    VenueAnswer,
+    _GATEWAY_CALL,
+    VENUE_RETRY,
+    priority=2,
+    patience=_GATEWAY_CALL,
+    heartbeat=_GATEWAY_SILENCE,
 )
+RESYNC: Port[str, Resynced] = Port(
+    "resync", Resynced, timedelta(minutes=2), VENUE_RETRY, priority=2, patience=timedelta(minutes=2)
+)
+"""Read a gateway's books anew; the argument is its name. A thousand open orders take it seconds."""
 
 _CUSTODIAN_CALL = timedelta(seconds=20)
 INSTRUCT_CUSTODIAN: Port[SettlementInstruction, CustodianAnswer] = Port(
@@ -148,6 +174,19 @@ CHECK_INVARIANTS: Port[Round, Rounded] = Port(
     "check_invariants", Rounded, timedelta(minutes=2), UNTIL_IT_WORKS, patience=timedelta(minutes=5)
 )
 
+FETCH_STATEMENT: Port[FlexAsk, Fetched] = Port(
+    "fetch_statement",
+    Fetched,
+    timedelta(minutes=10),
+    RetryPolicy(initial_interval=timedelta(minutes=1), maximum_interval=timedelta(minutes=15)),
+    patience=timedelta(hours=3),
+    heartbeat=timedelta(minutes=2),
+)
+"""The service makes a statement in seconds or in many minutes, and says so; it locks out who asks too often."""
+COMPARE_STATEMENT: Port[CompareAsk, Compared] = Port(
+    "compare_statement", Compared, timedelta(minutes=10), UNTIL_IT_WORKS, patience=timedelta(hours=1)
+)
+
 DESCRIBE_INSTRUMENT: Port[InstrumentQuestion, InstrumentsFound] = Port(
     "describe_instrument",
     InstrumentsFound,
@@ -166,7 +205,9 @@ PORTS: Mapping[str, Port[Any, Any]] = {
         RECORD_COMMANDS,
         PLACE,
         CANCEL,
+        MODIFY,
         ASK,
+        RESYNC,
         INSTRUCT_CUSTODIAN,
         ASK_CUSTODIAN,
         INSTRUCT_ORDER,
@@ -174,6 +215,8 @@ PORTS: Mapping[str, Port[Any, Any]] = {
         OPEN_ORDER,
         WATCH_LIMITS,
         CHECK_INVARIANTS,
+        FETCH_STATEMENT,
+        COMPARE_STATEMENT,
         DESCRIBE_INSTRUMENT,
     )
 }

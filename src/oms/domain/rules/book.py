@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, Self, TypeVar, cast
 
+from oms.domain.handling import PLAIN, Handling
 from oms.domain.model import Open
-from oms.domain.numbers import ZERO, Amount, Exact, Price, Quantity
+from oms.domain.numbers import ZERO, Amount, Exact, Price, Quantity, add, multiply
 from oms.domain.reference import Instrument
 from oms.domain.terms import Direction, OrderType
 
@@ -75,8 +77,8 @@ class Book(Open):
 class Proposal(Open):
     """An order that is to be checked, or (post-trade) the trade as it was executed.
 
-    `price` values it: the order's limit, else the last known price; for a trade its average price. `executed`: the
-    trade is done, so rules about how an order is asked for look away.
+    `price` values it: for an order what `valued_at` says, for a trade its average price. `executed`: the trade is done,
+    so rules about how an order is asked for look away.
     """
 
     order_id: str
@@ -86,5 +88,30 @@ class Proposal(Open):
     order_type: OrderType
     limit_price: Price | None = None
     stop_price: Price | None = None
+    handling: Handling = PLAIN
     price: Exact | None = None
     executed: bool = False
+
+    def valued_at(self, last: Decimal | None) -> Decimal | None:
+        """The price that values an order, given the last known one; None where neither names any.
+
+        An order with a limit is worth its limit. A mid-price order trades near the market, whatever its cap, and is
+        worth the higher of the two. A trailing order trades where the market takes it: it is worth the last price or,
+        where that is higher, what a buy pays when it is triggered at once, its trail and its limit's offset included.
+        """
+        if self.order_type.trails:
+            return self._trailing(last)
+        if self.order_type is OrderType.MID_PRICE:
+            return max((price for price in (self.limit_price, last) if price is not None), default=None)
+        return last if self.limit_price is None else self.limit_price
+
+    def _trailing(self, last: Decimal | None) -> Decimal | None:
+        base = last if last is not None else self.stop_price
+        if base is None or self.direction.sign < 0:
+            return max((price for price in (last, self.stop_price) if price is not None), default=None)
+        percent = self.handling.trail_percent
+        trail = self.handling.trail_amount or ZERO
+        if percent is not None:
+            trail = multiply(multiply(base, percent), Decimal("0.01"))
+        stop = self.stop_price if self.stop_price is not None else add(base, trail)
+        return add(max(base, stop), self.handling.limit_offset or ZERO)
