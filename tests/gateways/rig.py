@@ -10,13 +10,25 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from oms.domain.facts import CancelRefused, Charged, Executed, Fact, PlacementReported, Unreadable
+from oms.domain.facts import (
+    CancelRefused,
+    ChangeInDoubt,
+    ChangeRefused,
+    Charged,
+    Executed,
+    Fact,
+    PlacementChanged,
+    PlacementReported,
+    TermsRounded,
+    Unreadable,
+)
 from oms.domain.identifiers import ORDER, PLACEMENT, identifier, uuid7
 from oms.domain.reference import Instrument
 from oms.domain.terms import Direction, OrderType, PlacementStatus, TimeInForce
 from oms.domain.venues import PlacementTicket, VenueAnswer
 from oms.gateways.ibkr import IBKRGateway, IBKRSettings
 from oms.paper.ib_gateway import PaperIBGateway
+from oms.paper.order_layout import read_place_order
 from oms.store import Intent, IntentState, Store, tables
 
 ACCOUNT = "DU123456"
@@ -103,6 +115,13 @@ class Orders:
     def refusals(self, order: PlacementTicket) -> list[CancelRefused]:
         return [fact for fact in self.facts[order.order_id] if isinstance(fact, CancelRefused)]
 
+    def rounded(self, order: PlacementTicket) -> list[TermsRounded]:
+        return [fact for fact in self.facts[order.order_id] if isinstance(fact, TermsRounded)]
+
+    def changes(self, order: PlacementTicket) -> list[PlacementChanged | ChangeRefused | ChangeInDoubt]:
+        kinds = PlacementChanged | ChangeRefused | ChangeInDoubt
+        return [fact for fact in self.facts[order.order_id] if isinstance(fact, kinds)]
+
     def unreadable(self, order: PlacementTicket) -> list[Unreadable]:
         return [fact for fact in self.facts[order.order_id] if isinstance(fact, Unreadable)]
 
@@ -116,6 +135,18 @@ class Rig:
         self.settings = settings
         self.orders = Orders()
         self.gateways: list[IBKRGateway] = []
+        self.messages: list[bytes] = []
+        self._listen()
+
+    def _listen(self) -> None:
+        """Keep every placeOrder that reaches the broker's gateway, before any fault, as the bytes it is."""
+        receive = self.paper.receive
+
+        def heard(session: Any, payloads: list[bytes]) -> None:
+            self.messages += [payload for payload in payloads if payload.startswith(b"3\0")]
+            receive(session, payloads)
+
+        self.paper.receive = heard  # type: ignore[method-assign]
 
     async def started(self, **changes: Any) -> IBKRGateway:
         """A gateway that runs, ready or not."""
@@ -138,7 +169,10 @@ class Rig:
     async def crash(self, gateway: IBKRGateway) -> None:
         """End the process as a kill would: nothing is written, said or given back."""
         tasks, gateway._tasks = gateway._tasks, []
-        flights = [*gateway._placing._flights.values(), *gateway._settling._running.values()]
+        ordering = gateway._ordering
+        calls = (ordering.placing, ordering.families, ordering.modifying)
+        flights = [task for call in calls for task in call.flights.tasks]
+        flights += ordering.settling._running.values()
         for task in (*tasks, *flights):
             task.cancel()
         await asyncio.gather(*tasks, *flights, return_exceptions=True)
@@ -159,6 +193,15 @@ class Rig:
     def at_the_broker(self, order: PlacementTicket) -> list[Any]:
         """The paper broker's own orders for a ticket."""
         return [line for line in self.paper.orders() if line.order_ref == order.order_ref]
+
+    def wired(self, *orders: PlacementTicket) -> list[bytes]:
+        """The placeOrder messages of these orders, in the order in which they came."""
+        refs = {order.order_ref.encode() for order in orders}
+        return [message for message in self.messages if message.split(b"\0")[26] in refs]
+
+    def sent(self, order: PlacementTicket) -> dict[str, str]:
+        """The last placeOrder of an order, field by field, as it came; empty ones left out."""
+        return fields_of(self.wired(order)[-1])
 
     def executed(self, order: PlacementTicket) -> list[Any]:
         """The paper broker's own executions for a ticket."""
@@ -214,6 +257,13 @@ def status(answer: VenueAnswer) -> PlacementStatus:
 def reason(answer: VenueAnswer) -> str:
     (report,) = [fact for fact in answer.facts if isinstance(fact, PlacementReported)]
     return report.reason or ""
+
+
+def fields_of(message: bytes) -> dict[str, str]:
+    """A placeOrder by the names of its fields, an algorithm's parameters by their tags; empty ones left out."""
+    sent = read_place_order(message.decode().split("\0")[1:-1], 178)
+    texts = {name: text for name, text in sent.texts.items() if text}
+    return {**texts, **dict(map(tuple, sent.rows.get("algoParams", [])))}
 
 
 class Relay:

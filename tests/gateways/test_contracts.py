@@ -49,7 +49,7 @@ async def test_what_it_became_can_be_placed(rig: Rig) -> None:
     for symbol, sec_type in (("IBM", "STK"), ("ES", "FUT"), ("EUR", "CASH")):
         answer = await contracts.described(InstrumentQuestion(symbol=symbol, sec_type=sec_type))
         terms = answer.found[0]
-        contract = await contracts.qualified(Instrument(instrument_id="INS-1", **dict(terms)))
+        contract = (await contracts.qualified(Instrument(instrument_id="INS-1", **dict(terms)))).contract
         assert (contract.conId, contract.symbol) == (terms.conid, symbol)
 
 

@@ -164,6 +164,24 @@ async def test_an_id_the_broker_has_seen_is_never_sent_again(rig: Rig) -> None:
     assert any("103" in (report.reason or "") for report in rig.orders.reports(order))
 
 
+async def test_an_order_that_vanishes_from_every_list_is_in_doubt_and_never_sent_again(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    order = resting()
+    assert status(await gateway.place(order)) is PlacementStatus.WORKING
+    key = (rig.settings.client_id, rig.intent(order).broker_order_id)
+    rig.paper._desk.hide(key, 60)
+    await rig.reconciled(gateway)
+    await eventually(lambda: rig.orders.statuses(order)[-1:] == [PlacementStatus.IN_DOUBT])
+    for _ in range(2):
+        assert status(await gateway.place(order)) is PlacementStatus.IN_DOUBT
+    # A second send of a hidden order is answered with 103: nothing was sent.
+    assert not any("103" in (report.reason or "") for report in rig.orders.reports(order))
+    rig.paper._desk._hidden.clear()
+    await rig.reconciled(gateway)
+    await eventually(lambda: rig.orders.statuses(order)[-1:] == [PlacementStatus.WORKING])
+    assert len(rig.at_the_broker(order)) == 1
+
+
 async def test_a_silent_acknowledgement_is_in_doubt_and_is_resolved_when_it_comes(rig: Rig) -> None:
     rig.paper.faults.delay = 0.9
     gateway = await rig.gateway(acknowledge_seconds=0.2)

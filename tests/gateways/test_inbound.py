@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 from tests.gateways.rig import Rig, eventually, resting, status, ticket
 
+from oms.domain.facts import Busted
 from oms.domain.terms import Direction, PlacementStatus
 from oms.store import InboxStatus, IntentState
 
@@ -27,9 +28,12 @@ async def test_a_bust_is_a_correction_to_nothing(rig: Rig) -> None:
     order = ticket()
     await gateway.place(order)
     (fill,) = await rig.fills(order)
-    rig.paper.correct_execution(fill.exec_id, Decimal(0), fill.price)
-    await eventually(lambda: len(rig.orders.executions(order)) == 2)
-    assert rig.orders.executions(order)[1].quantity == 0
+    corrected = rig.paper.correct_execution(fill.exec_id, Decimal(0), Decimal(0))
+    (bust,) = await eventually(
+        lambda: [fact for fact in rig.orders.facts[order.order_id] if isinstance(fact, Busted)]
+    )
+    assert (bust.exec_id, bust.placement_id) == (corrected, order.placement_id)
+    assert [execution.exec_id for execution in rig.orders.executions(order)] == [fill.exec_id]
 
 
 async def test_a_correction_during_an_outage_is_booked_once(rig: Rig) -> None:
@@ -132,21 +136,6 @@ async def test_a_second_order_behind_one_reference_is_kept_with_both_ids(rig: Ri
     rig.say(3, number, "Submitted", 0, 10, 0, 424242, 0, 0, 1, "", 0)
     await eventually(lambda: 424242 in rig.intent(order).perm_ids)
     assert len(rig.intent(order).perm_ids) == 2
-
-
-async def test_orders_of_others_are_kept_and_never_touched(rig: Rig) -> None:
-    gateway = await rig.gateway()
-    mine = resting()
-    await gateway.place(mine)
-    rig.say(3, 900, "Submitted", 0, 10, 0, 777, 0, 0, 9, "", 0)
-    parked = await eventually(rig.store.inbox.parked)
-    assert len(parked) == 1
-    assert parked[0].order_id is None
-    assert "did not place" in (parked[0].reason or "")
-    rig.say(3, 900, "Submitted", 0, 10, 0, 777, 0, 0, 9, "", 0)
-    await rig.reconciled(gateway)
-    assert len(rig.store.inbox.parked()) == 1
-    assert rig.orders.statuses(mine) == [PlacementStatus.WORKING]
 
 
 @pytest.mark.parametrize(

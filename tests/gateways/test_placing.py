@@ -107,10 +107,38 @@ async def test_a_rejection_carries_the_brokers_text(rig: Rig) -> None:
     assert rig.orders.executions(order) == []
 
 
-async def test_a_price_off_the_tick_is_rejected_by_an_error_alone(rig: Rig) -> None:
+async def test_a_price_off_the_tick_is_rounded_to_the_safe_side_and_said_so(rig: Rig) -> None:
     gateway = await rig.gateway()
-    order = ticket(order_type=OrderType.LIMIT, limit_price=Decimal("5.001"))
+    order = resting(limit_price=Decimal("5.019"))
+    assert status(await gateway.place(order)) is PlacementStatus.WORKING
+    (fact,) = await eventually(lambda: rig.orders.rounded(order))
+    (rounding,) = fact.roundings
+    assert (rounding.field, rounding.asked, rounding.sent) == (
+        "limit_price",
+        order.limit_price,
+        Decimal("5.01"),
+    )
+    assert (fact.revision, rounding.tick) == (0, Decimal("0.01"))
+    assert rig.sent(order)["lmtPrice"] == "5.01"
+    assert rig.orders.facts[order.order_id][0] == fact
+    assert rig.intent(order).ticket.limit_price == Decimal("5.01")
+    await gateway.place(order)
+    assert rig.orders.rounded(order) == [fact]
+
+
+async def test_a_price_that_would_round_to_nothing_is_refused_unsent(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    order = resting(limit_price=Decimal("0.00001"))
     answer = await gateway.place(order)
+    assert status(answer) is PlacementStatus.REJECTED
+    assert "less than one tick" in reason(answer)
+    assert rig.at_the_broker(order) == []
+
+
+async def test_a_broker_with_another_tick_rejects_by_an_error_alone(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    rig.paper.fail_next("place", FaultKind.ERROR_INSTEAD, code=110)
+    answer = await gateway.place(resting())
     assert status(answer) is PlacementStatus.REJECTED
     assert reason(answer).startswith("110")
 

@@ -6,10 +6,12 @@ import pytest
 from tests.gateways.rig import ticket
 
 from oms.domain.facts import PlacementReported
-from oms.domain.terms import PlacementStatus, TimeInForce
+from oms.domain.handling import Handling
+from oms.domain.terms import OrderType, PlacementStatus, TimeInForce
 from oms.domain.venues import PlacementTicket
 from oms.gateways.ibkr.messages import OrderShown, StatusShown, decimal_of
-from oms.gateways.ibkr.reading import Record, disagreement, placement_status, report, status_key
+from oms.gateways.ibkr.reading import disagreement, placement_status, report, shows, status_key
+from oms.gateways.ibkr.records import Record
 
 DAY = TimeInForce.DAY
 
@@ -123,6 +125,66 @@ def test_an_order_that_is_not_the_one_we_sent_is_named() -> None:
     assert "quantity 100, not 10" in (wrong or "")
     assert "side SELL, not BUY" in (wrong or "")
     assert disagreement(order("Filled", placement, quantity=Decimal(0), completed=True), placement) is None
+
+
+def test_another_contract_is_another_order() -> None:
+    placement = ticket()
+    there = order("Submitted", placement, conid=272093)
+    assert "contract 272093, not 265598" in (disagreement(there, placement, conid=265598) or "")
+    assert disagreement(there, placement) is None
+    assert disagreement(order("Submitted", placement), placement, conid=265598) is None
+
+
+def test_a_quantity_may_be_that_of_a_change_and_less_in_a_group() -> None:
+    placement = ticket(quantity="10")
+    less = order("Submitted", placement, quantity=Decimal(4))
+    assert disagreement(less, placement, quantities=[ticket(quantity="4")]) is None
+    assert disagreement(less, placement, quantities=[ticket(quantity="5")]) is not None
+    grouped = ticket(quantity="10", handling=Handling(oca_group="g"))
+    assert disagreement(less, grouped) is None
+    more = order("Submitted", grouped, quantity=Decimal(11))
+    assert disagreement(more, grouped) is not None
+
+
+AMOUNT = Handling(trail_amount=Decimal("0.5"))
+PERCENT = Handling(trail_percent=Decimal(2), limit_offset=Decimal("0.1"))
+
+
+@pytest.mark.parametrize(
+    ("terms", "there", "same"),
+    [
+        ({"order_type": OrderType.MARKET}, {}, True),
+        ({"order_type": OrderType.LIMIT, "limit_price": Decimal(5)}, {"limit_price": Decimal("5.00")}, True),
+        ({"order_type": OrderType.LIMIT, "limit_price": Decimal(5)}, {"limit_price": Decimal(6)}, False),
+        ({"order_type": OrderType.LIMIT, "limit_price": Decimal(5)}, {}, False),
+        ({"order_type": OrderType.STOP, "stop_price": Decimal(5)}, {"aux_price": Decimal(5)}, True),
+        ({"order_type": OrderType.STOP, "stop_price": Decimal(5)}, {"aux_price": Decimal(6)}, False),
+        ({"order_type": OrderType.MID_PRICE}, {}, True),
+        ({"order_type": OrderType.MID_PRICE}, {"limit_price": Decimal(1)}, False),
+        (
+            {"order_type": OrderType.TRAILING_STOP, "handling": AMOUNT, "stop_price": Decimal(5)},
+            {"aux_price": Decimal("0.5"), "trail_stop": Decimal(7)},
+            True,
+        ),
+        ({"order_type": OrderType.TRAILING_STOP, "handling": AMOUNT}, {"aux_price": Decimal("0.6")}, False),
+        (
+            {"order_type": OrderType.TRAILING_STOP_LIMIT, "handling": PERCENT},
+            {"trail_percent": Decimal("2.0"), "limit_offset": Decimal("0.1")},
+            True,
+        ),
+        (
+            {"order_type": OrderType.TRAILING_STOP_LIMIT, "handling": PERCENT},
+            {"trail_percent": Decimal(2), "limit_offset": Decimal("0.2")},
+            False,
+        ),
+    ],
+)
+def test_whether_an_open_order_has_the_terms(
+    terms: dict[str, object], there: dict[str, object], same: bool
+) -> None:
+    placement = ticket(**terms)
+    assert shows(order("Submitted", placement, **there), placement) is same
+    assert shows(order("Submitted", placement, **there, quantity=Decimal(3)), placement) is False
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 from oms.store.compliance import WhatIf
 from oms.store.errors import BadCursor, JournalAhead, JournalConflict, JournalGap, StoreError, Taken
-from oms.store.gateways import GatewayReport
+from oms.store.foreign import ForeignExecution, ForeignOrder
+from oms.store.gateways import AccountHealth, GatewayReport, GatewayState
 from oms.store.idempotency import IdempotencyRecord
 from oms.store.inbox import InboxMessage, InboxRow, InboxStatus, ParkedRow
 from oms.store.intents import Intent, IntentState
@@ -16,9 +17,13 @@ from oms.store.rules import RuleVersion
 from oms.store.store import Store
 
 __all__ = [
+    "AccountHealth",
     "BadCursor",
     "Fill",
+    "ForeignExecution",
+    "ForeignOrder",
     "GatewayReport",
+    "GatewayState",
     "IdempotencyRecord",
     "InboxMessage",
     "InboxRow",

@@ -42,6 +42,11 @@ class ControlJournal:
         first = last - len(events) + 1
         connection.execute(self._insert, [_row(event, at) for at, event in enumerate(events, start=first)])
 
+    def tell(self, *events: ControlEvent) -> None:
+        """Write `events` by themselves: nothing else is told of with them."""
+        with self._database.write() as connection:
+            self.append(connection, events)
+
     def stream(
         self,
         after: int,

@@ -1,6 +1,7 @@
 """How each gateway is, and which process may act as it."""
 
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from sqlalchemy import delete, select
 
@@ -9,8 +10,37 @@ from oms.store import tables
 from oms.store.database import Database
 
 
+class GatewayState(StrEnum):
+    """Where a session is in its life. STANDBY: another process serves it. SYNCING: the broker's lists are read."""
+
+    STANDBY = "standby"
+    CONNECTING = "connecting"
+    SYNCING = "syncing"
+    OPEN = "open"
+    CLOSED = "closed"
+    STOPPING = "stopping"
+
+
+class AccountHealth(Open):
+    """One account of a session. `served`: its orders go through this gateway; `detail` says why not, or what differs.
+
+    `compared_ns`: when its positions were last compared with the broker's; `differences`: how many differ since.
+    """
+
+    account: str
+    served: bool
+    compared_ns: int | None = None
+    differences: int = 0
+    detail: str | None = None
+
+
 class GatewayReport(Open):
-    """A gateway process about itself. `gate_open`: it would send an order now; `queue`: messages not delivered."""
+    """A gateway process about itself. `gate_open`: it would send an order now; `queue`: facts not delivered.
+
+    `messages_per_second`: sent to the venue over the last full second; `waiting`: messages that wait for their
+    turn; `in_doubt`: placements of which nobody knows; `foreign_orders`: working orders of others;
+    `reconciled_ns`: when the venue's lists were last read. Times in nanoseconds since the epoch.
+    """
 
     name: str
     venue: str
@@ -22,6 +52,16 @@ class GatewayReport(Open):
     queue: int = 0
     oldest_undelivered_ns: int | None = None
     updated_ns: int
+    state: GatewayState = GatewayState.CLOSED
+    client_id: int | None = None
+    host: str | None = None
+    messages_per_second: int = 0
+    waiting: int = 0
+    foreign_orders: int = 0
+    open_breaks: int = 0
+    reconciled_ns: int | None = None
+    connected_ns: int | None = None
+    per_account: tuple[AccountHealth, ...] = ()
 
 
 class Gateways:
@@ -65,6 +105,13 @@ class Leases:
         row = {"name": name, "holder": holder, "expires_at": now + timedelta(seconds=ttl_seconds)}
         with self._database.write() as connection:
             return connection.execute(statement.returning(leases.name), row).first() is not None
+
+    def holder(self, name: str, now: datetime) -> str | None:
+        """Who holds the lease at `now`; None where nobody does."""
+        leases = tables.leases.c
+        query = select(leases.holder).where(leases.name == name, leases.expires_at > now)
+        with self._database.read() as connection:
+            return connection.execute(query).scalar()
 
     def release(self, name: str, holder: str) -> None:
         """Give the lease back. One that is somebody else's by now stays theirs."""

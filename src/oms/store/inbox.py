@@ -74,7 +74,7 @@ class Inbox:
         """Keep the messages in one transaction; answers how many are new. One known by its natural key is ignored."""
         if not messages:
             return 0
-        rows = [_row(gateway, message) for message in messages]
+        rows = inbox_rows(gateway, messages)
         with self._database.write() as connection:
             return connection.execute(self._insert, rows).rowcount
 
@@ -141,6 +141,11 @@ class Inbox:
         if wanted:
             with self._database.write() as connection:
                 connection.execute(statement.values(status=status.value, reason=reason), wanted)
+
+
+def inbox_rows(gateway: str, messages: Sequence[InboxMessage]) -> list[dict[str, Any]]:
+    """The messages as rows of `gateway`'s inbox, for whoever writes them with something else."""
+    return [_row(gateway, message) for message in messages]
 
 
 def _row(gateway: str, message: InboxMessage) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """A gateway's write-ahead record of each wire order: written before the wire call, found again after a crash."""
 
 import time
+from collections.abc import Collection, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, select, update
@@ -16,13 +18,15 @@ from oms.store.errors import StoreError, Taken
 
 
 class IntentState(StrEnum):
-    """SENDING: the wire call may have happened. WITHDRAWN: canceled before it was ever sent."""
+    """SENDING: the wire call may have happened. WITHDRAWN: canceled before it was ever sent. QUEUED: waits for
+    others, definitely not sent yet."""
 
     SENDING = "SENDING"
     ACKNOWLEDGED = "ACKNOWLEDGED"
     IN_DOUBT = "IN_DOUBT"
     DONE = "DONE"
     WITHDRAWN = "WITHDRAWN"
+    QUEUED = "QUEUED"
 
 
 class Intent(Open):
@@ -87,6 +91,43 @@ class Intents:
         """The latest intent that the broker knows by this permanent id."""
         return self._one(_BY_PERM_ID, {"perm_id": perm_id})
 
+    def among(
+        self, placement_ids: Collection[str] = (), perm_ids: Collection[int] = ()
+    ) -> tuple[dict[str, Intent], dict[int, Intent]]:
+        """The intents of these placements, and those the broker knows by these permanent ids (the latest of each)."""
+        with self._database.read() as connection:
+            found = _find(connection, _AMONG, {"placement_ids": list(placement_ids)}) if placement_ids else []
+            known = {"perm_ids": list(perm_ids)}
+            learned = _find(connection, _AMONG_PERM_IDS, known) if perm_ids else []
+        by_perm_id = {perm_id: intent for intent in learned for perm_id in intent.perm_ids}
+        return {intent.placement_id: intent for intent in found}, by_perm_id
+
+    def update_all(self, changed: Sequence[Intent], retermed: Collection[str] = ()) -> None:
+        """Keep state, detail and permanent ids of these intents, which exist, in one transaction. Twice is once.
+
+        Of the placements in `retermed` the ticket is kept as well.
+        """
+        rows = [
+            {
+                "placement": intent.placement_id,
+                "state": intent.state.value,
+                "detail": storable(intent.detail),
+                "updated_ns": time.time_ns(),
+            }
+            for intent in changed
+        ]
+        if not rows:
+            return
+        with self._database.write() as connection:
+            connection.execute(_UPDATE, rows)
+            known = _learned(connection, [intent.placement_id for intent in changed])
+            for intent in changed:
+                if intent.placement_id in retermed:
+                    ticket = {"placement": intent.placement_id, "ticket": intent.ticket.model_dump_json()}
+                    connection.execute(_UPDATE, ticket)
+                if set(intent.perm_ids) - set(known[intent.placement_id]):
+                    self._learn(connection, intent.placement_id, intent.perm_ids)
+
     def update(
         self,
         placement_id: str,
@@ -94,6 +135,7 @@ class Intents:
         state: IntentState | None = None,
         perm_ids: tuple[int, ...] | None = None,
         detail: str | None = None,
+        ticket: PlacementTicket | None = None,
     ) -> Intent:
         """The intent with what is given changed; `perm_ids` are added to the known ones, never taken away.
 
@@ -102,12 +144,23 @@ class Intents:
         changes: dict[str, Any] = {"updated_ns": time.time_ns()}
         changes |= {} if state is None else {"state": state.value}
         changes |= {} if detail is None else {"detail": storable(detail)}
+        changes |= {} if ticket is None else {"ticket": ticket.model_dump_json()}
         is_it = tables.intents.c.placement_id == placement_id
         with self._database.write() as connection:
             if connection.execute(update(tables.intents).where(is_it).values(changes)).rowcount == 0:
                 raise StoreError(f"{placement_id} has no intent.")
             self._learn(connection, placement_id, perm_ids or ())
             return _find(connection, _BY_PLACEMENT, {"placement_id": placement_id})[0]
+
+    def move_together(self, intents: Sequence[Intent], before: IntentState) -> bool:
+        """Give all of them their order id, state and detail, or none of them: False where one is not `before`."""
+        try:
+            with self._database.write() as connection:
+                for intent in intents:
+                    _move(connection, intent, before)
+        except _MovedOnError:
+            return False
+        return True
 
     def in_state(self, client_id: int, *states: IntentState, gateway: str | None = None) -> list[Intent]:
         """The client's intents in any of `states`, oldest first."""
@@ -141,6 +194,23 @@ class Intents:
         connection.execute(self._perm_id, rows)
 
 
+class _MovedOnError(Exception):
+    """An intent is not where it was taken from: nothing of the transaction stays."""
+
+
+def _move(connection: Connection, intent: Intent, before: IntentState) -> None:
+    here = tables.intents.c
+    values = {
+        "broker_order_id": intent.broker_order_id,
+        "state": intent.state.value,
+        "detail": storable(intent.detail),
+        "updated_ns": intent.updated_ns,
+    }
+    is_it = (here.placement_id == intent.placement_id) & (here.state == before.value)
+    if connection.execute(update(tables.intents).where(is_it).values(values)).rowcount == 0:
+        raise _MovedOnError
+
+
 def _next_id(database: Database) -> Any:
     statement = database.insert(tables.broker_order_ids)
     last, wanted = tables.broker_order_ids.c.last, statement.excluded.last
@@ -164,6 +234,11 @@ _BY_BROKER_ID_AT = _all_where(_IS_BROKER_ID & (_I.gateway == bindparam("gateway"
 _BY_PERM_ID = _all_where(
     _I.placement_id.in_(select(_P.placement_id).where(_P.perm_id == bindparam("perm_id")))
 )
+_AMONG = _all_where(_I.placement_id.in_(bindparam("placement_ids", expanding=True)))
+_AMONG_PERM_IDS = _all_where(
+    _I.placement_id.in_(select(_P.placement_id).where(_P.perm_id.in_(bindparam("perm_ids", expanding=True))))
+)
+_UPDATE = update(tables.intents).where(_I.placement_id == bindparam("placement"))
 _LEARNED = (
     select(_P.placement_id, _P.perm_id)
     .where(_P.placement_id.in_(bindparam("placement_ids", expanding=True)))
@@ -175,17 +250,29 @@ _LEARNED = (
 def _find(connection: Connection, statement: Select[Any], known: dict[str, Any]) -> list[Intent]:
     """The intents that fit, oldest first, with their permanent ids in the order they were learned."""
     rows = connection.execute(statement, known).all()
-    learned: dict[str, list[int]] = {row.placement_id: [] for row in rows}
-    asked = connection.execute(_LEARNED, {"placement_ids": list(learned)}) if rows else ()
-    for placement_id, perm_id in asked:
-        learned[placement_id].append(perm_id)
+    learned = _learned(connection, [row.placement_id for row in rows])
     return [
         Intent.model_validate(
             {
                 **row._asdict(),
-                "ticket": PlacementTicket.model_validate_json(row.ticket),
+                "ticket": _ticket(row.ticket),
                 "perm_ids": tuple(learned[row.placement_id]),
             }
         )
         for row in rows
     ]
+
+
+def _learned(connection: Connection, placement_ids: Sequence[str]) -> dict[str, list[int]]:
+    """The permanent ids of each placement, in the order they were learned."""
+    learned: dict[str, list[int]] = {placement_id: [] for placement_id in placement_ids}
+    asked = connection.execute(_LEARNED, {"placement_ids": list(learned)}) if learned else ()
+    for placement_id, perm_id in asked:
+        learned[placement_id].append(perm_id)
+    return learned
+
+
+@lru_cache(maxsize=4096)
+def _ticket(text: str) -> PlacementTicket:
+    """A ticket is frozen and asked for with every message about its order; reading it takes longer than finding it."""
+    return PlacementTicket.model_validate_json(text)

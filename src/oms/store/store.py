@@ -4,13 +4,18 @@ from decimal import Decimal
 
 from oms.store import positions
 from oms.store.baskets import Baskets
+from oms.store.booked import Booked
+from oms.store.breaks import Breaks
 from oms.store.compliance import ComplianceBook
 from oms.store.control import ControlJournal
 from oms.store.database import Database
+from oms.store.evidence import EvidenceBook
 from oms.store.findings import Findings
+from oms.store.foreign import Foreign
 from oms.store.gateways import Gateways, Leases
 from oms.store.groups import Groups
 from oms.store.halts import Halts
+from oms.store.held import HeldAtBroker
 from oms.store.idempotency import Idempotency
 from oms.store.inbox import Inbox
 from oms.store.intents import Intents
@@ -21,6 +26,7 @@ from oms.store.orders import Orders
 from oms.store.positions import Position
 from oms.store.reference import Reference
 from oms.store.rules import Rules
+from oms.store.statements import Statements
 
 
 class Store:
@@ -48,6 +54,12 @@ class Store:
         self.intents = Intents(self.database)
         self.gateways = Gateways(self.database)
         self.leases = Leases(self.database)
+        self.statements = Statements(self.database)
+        self.booked = Booked(self.database)
+        self.evidence = EvidenceBook(self.database)
+        self.foreign = Foreign(self.database)
+        self.breaks = Breaks(self.database)
+        self.held = HeldAtBroker(self.database)
 
     def migrate(self) -> None:
         """Bring the schema up to date, from nothing or from any earlier revision. Twice is once."""

@@ -9,6 +9,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from oms.domain.facts import Fact
 from oms.domain.identifiers import workflow_id
+from oms.domain.observe import brings_news
 from oms.store import Store
 from oms.workflows.contract import (
     ORDER_QUEUE,
@@ -39,10 +40,15 @@ class FactDelivery:
         return True
 
     async def _reopen(self, order_id: str, facts: list[Fact]) -> bool:
-        """An order that has ended is carried on from its projection, so that a late fact is still booked."""
+        """An order that has ended is carried on from its projection, so that a late fact is still booked.
+
+        One that takes no more facts has what only repeats what it knows; news for it is nobody's.
+        """
         order = await asyncio.to_thread(self._store.orders.get, order_id)
-        if order is None or not order.takes_facts:
+        if order is None:
             return False
+        if not order.takes_facts:
+            return not brings_news(order, facts)
         try:
             await self._client.start_workflow(
                 ORDER_WORKFLOW,

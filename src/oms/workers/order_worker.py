@@ -25,6 +25,7 @@ from oms.api.order_book import OrderBook
 from oms.domain.model import Open
 from oms.store import Store
 from oms.workers.collecting import calm_the_collector
+from oms.workers.flex import flex_worker
 from oms.workers.settings import Settings
 from oms.workers.stopping import forever
 from oms.workers.temporal import connect, usable_store
@@ -35,6 +36,7 @@ from oms.workflows.monitor import MonitorWorkflow
 from oms.workflows.order import OrderWorkflow
 from oms.workflows.resolving import ResolveInstrument
 from oms.workflows.restructuring import RestructuringWorkflow
+from oms.workflows.resync import ResyncGateway
 from oms.workflows.watching import (
     INVARIANTS,
     INVARIANTS_ID,
@@ -98,6 +100,7 @@ def build_desk_worker(client: Client, store: Store, settings: Settings, *, queue
             MonitorWorkflow,
             InvariantsWorkflow,
             ResolveInstrument,
+            ResyncGateway,
         ],
         activities=[
             desk.instruct_order,
@@ -140,6 +143,7 @@ async def worker_process(settings: Settings) -> None:
     calm_the_collector()
     async with build_order_worker(client, store, settings), build_desk_worker(client, store, settings):
         await start_watchers(client)
-        LOG.info("worker.running")
-        await forever()
+        async with flex_worker(client, store, settings):
+            LOG.info("worker.running")
+            await forever()
     store.close()

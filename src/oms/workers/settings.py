@@ -1,5 +1,6 @@
 """Every setting: an OMS_* environment variable, or a line of oms.toml in the data folder, or its default."""
 
+from datetime import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,11 @@ class Settings(BaseSettings):
     ibkr_port: int = Field(4002, ge=0, le=65535, description="Port of the IB Gateway or TWS.")
     ibkr_account: str = Field("DU123456", description="Broker account(s) of the session, comma-separated.")
     ibkr_client_id: int = Field(17, gt=0, description="Client id; one gateway process owns it.")
+    ibkr_name: str = Field(
+        "",
+        description="Name of the session in reports, intents and inbox; empty: ibkr/<client id>. Sessions at "
+        "different hosts may use one client id under different names; a session keeps its name for good.",
+    )
     ibkr_messages_per_second: int = Field(
         40,
         gt=0,
@@ -87,11 +93,40 @@ class Settings(BaseSettings):
     )
     ibkr_timezone: str = Field("US/Eastern", description="Zone of the times that IB sends without one.")
     ibkr_reconcile_seconds: float = Field(30, gt=0, description="How often the broker's lists are compared.")
+    ibkr_compare_rounds: int = Field(
+        10, ge=1, description="Every so many of these comparisons the broker's positions are compared too."
+    )
+    ibkr_end_of_day: time | None = Field(
+        time(16, 30),
+        description="Time of day in OMS_IBKR_TIMEZONE of the last reading of the day's orders and executions; "
+        "`none`: no such reading.",
+    )
+    ibkr_daily_restart: time | None = Field(
+        None,
+        description="Time of day in OMS_IBKR_TIMEZONE at which IB Gateway restarts itself: nothing is sent two "
+        "minutes before and after. `none`: it does not.",
+    )
 
     ibkr_lease_seconds: float = Field(
-        10, gt=0, description="How long a dead gateway keeps others from its client id."
+        10,
+        gt=0,
+        description="How long a gateway that died keeps a standby from its client id and its accounts.",
     )
     gateway_activities: int = Field(64, ge=1, description="Placements and cancels one gateway has under way.")
+
+    flex_url: str = Field(
+        "https://ndcdyn.interactivebrokers.com/AccountManagement/FlexWebService",
+        description="Address of the Flex Web Service, which gives the broker's statements.",
+    )
+    flex_token: str = Field(
+        "", description="Token of the Flex Web Service; never logged. Empty: no statements.", repr=False
+    )
+    flex_query_id: str = Field("", description="Id of the Activity Flex Query to compare with.")
+    flex_at: str = Field(
+        "07:00",
+        pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        description="When its statement is fetched each day, on the clocks of OMS_IBKR_TIMEZONE.",
+    )
 
     settlement_clock: SettlementClock = Field(
         SettlementClock.REAL, description="real, or fast: settlement dates fall due in seconds."
@@ -101,15 +136,32 @@ class Settings(BaseSettings):
 
     paper: bool = Field(True, description="Start the paper venues (`--no-paper` switches them off).")
     paper_seed: int = Field(1, description="Seed of the paper market.")
+    paper_faults: str = Field(
+        "",
+        description="File of the paper IB Gateway's fault plan, read again whenever it changes; empty: no faults.",
+    )
     paper_ibkr_port: int = Field(
         0, ge=0, le=65535, description="Port of the paper IB Gateway; 0: any free one."
     )
     paper_custodian_port: int = Field(
         0, ge=0, le=65535, description="Port of the paper custodian; 0: any free one."
     )
+    paper_flex_port: int = Field(
+        0, ge=0, le=65535, description="Port of the paper Flex Web Service; 0: any free one."
+    )
 
     log_level: str = Field("info", description="debug, info, warning or error.")
     log_json: bool = Field(True, description="Log lines as JSON; false: for eyes.")
+
+    @field_validator("ibkr_end_of_day", "ibkr_daily_restart", mode="before")
+    @classmethod
+    def _a_time_of_day(cls, given: Any) -> Any:
+        """`16:30`, or no time at all. Raises ValueError for a number, which pydantic would take for seconds."""
+        if given is None or isinstance(given, time):
+            return given
+        if isinstance(given, str):
+            return None if given.strip().lower() in ("", "none") else time.fromisoformat(given.strip())
+        raise ValueError("is no time of day such as 16:30")
 
     @field_validator("ibkr_account")
     @classmethod
@@ -140,6 +192,11 @@ class Settings(BaseSettings):
     @property
     def accounts(self) -> tuple[str, ...]:
         return tuple(account.strip() for account in self.ibkr_account.split(",") if account.strip())
+
+    @property
+    def ibkr_session(self) -> str:
+        """The name of the IBKR session."""
+        return self.ibkr_name or f"ibkr/{self.ibkr_client_id}"
 
     @property
     def settles_after(self) -> float | None:

@@ -20,6 +20,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from oms.activities.calendar import DEFAULT_MIC, exchange_calendar
+from oms.paper.flex_contract import PAPER_QUERY, PAPER_TOKEN, PATH
 from oms.store import Store
 from oms.workers.collecting import calm_the_collector
 from oms.workers.errors import CannotStart, NoTemporalBinary, Unreachable
@@ -101,7 +102,7 @@ def _with_ports(settings: Settings, folder: DataFolder) -> Settings:
     taken = {settings.port, settings.temporal_port, settings.ui_port}
     temporal = settings.temporal_port or free_port(taken)
     ui = settings.ui_port or free_port({*taken, temporal})
-    lasting = folder.lasting_ports(("paper-ibkr", "paper-custodian"))
+    lasting = folder.lasting_ports(("paper-ibkr", "paper-custodian", "paper-flex"))
     paper_ib = settings.paper_ibkr_port or lasting["paper-ibkr"]
     custodian = settings.paper_custodian_port or lasting["paper-custodian"]
     decided: dict[str, object] = {
@@ -115,7 +116,16 @@ def _with_ports(settings: Settings, folder: DataFolder) -> Settings:
     }
     if settings.paper:
         decided |= {"paper_ibkr_port": paper_ib, "ibkr_host": "127.0.0.1", "ibkr_port": paper_ib}
+        decided |= _paper_flex(settings, settings.paper_flex_port or lasting["paper-flex"])
     return settings.model_copy(update=decided)
+
+
+def _paper_flex(settings: Settings, port: int) -> dict[str, object]:
+    """Where the paper broker's statements are, unless somebody has a token for real ones."""
+    if settings.flex_token:
+        return {"paper_flex_port": port}
+    told = {"flex_url": f"http://127.0.0.1:{port}{PATH}", "flex_token": PAPER_TOKEN}
+    return {"paper_flex_port": port, "flex_query_id": PAPER_QUERY, **told}
 
 
 async def _children(
@@ -151,6 +161,7 @@ async def _serve_orders(
     """Run the order worker and the API in this process; gives the client and the API's port."""
     # Here and not above: the children start while this process reads its largest modules.
     from oms.workers.api import api_application
+    from oms.workers.flex import flex_worker
     from oms.workers.order_worker import build_desk_worker, build_order_worker, start_watchers
 
     try:
@@ -160,6 +171,7 @@ async def _serve_orders(
     for build in (build_order_worker, build_desk_worker):
         await stack.enter_async_context(_running(build(client, store, settings)))
     await start_watchers(client)
+    await stack.enter_async_context(flex_worker(client, store, settings))
     application = api_application(settings, store, client)
     return client, await stack.enter_async_context(serving(application, settings.host, settings.port))
 

@@ -6,13 +6,12 @@ from typing import NamedTuple
 
 import structlog
 
-from oms.domain.facts import PlacementReported
+from oms.domain.facts import Fact, PlacementReported, Rounding, TermsRounded
 from oms.domain.terms import PlacementStatus
 from oms.domain.venues import PlacementTicket, VenueAnswer
 from oms.gateways.ibkr.inbound import Inbound
-from oms.gateways.ibkr.reading import Record
+from oms.gateways.ibkr.records import Record, Revision, record_of
 from oms.gateways.ibkr.settings import IBKRSettings
-from oms.gateways.ibkr.translating import record_of
 from oms.store import Intent, IntentState, Store
 
 LOG = structlog.get_logger()
@@ -25,6 +24,14 @@ class Change(NamedTuple):
     key: str
     state: IntentState
     record: Record
+
+
+class Revised(NamedTuple):
+    """What becomes of the change of an intent: `facts` with the keys under which its order is told."""
+
+    facts: tuple[tuple[str, Fact], ...]
+    record: Record
+    ticket: PlacementTicket | None = None
 
 
 Decide = Callable[[Intent, Record], Change | None]
@@ -57,12 +64,58 @@ class Books:
     def _in_state(self, *states: IntentState) -> list[Intent]:
         return self._store.intents.in_state(self._settings.client_id, *states, gateway=self._settings.name)
 
+    async def queued(self) -> list[Intent]:
+        """The intents that wait for others before they are sent, oldest first."""
+        return await asyncio.to_thread(self._in_state, IntentState.QUEUED)
+
     async def open(
         self, ticket: PlacementTicket, state: IntentState, record: Record, at_least: int = 1
     ) -> tuple[Intent, bool]:
-        """The placement's intent, and whether this call wrote it. The order id is never given to another."""
+        """The placement's intent, and whether this call wrote it. The order id is never given to another.
+
+        What was rounded is told before this returns, and nobody else gets an order id meanwhile: ids go out
+        in the order in which they are given.
+        """
         async with self._inbound.books:
-            return await asyncio.to_thread(self._open, ticket, state, record, at_least)
+            intent, mine = await asyncio.to_thread(self._open, ticket, state, record, at_least)
+            if mine:
+                await self.tell_roundings(intent, record.roundings, 0, intent.created_ns)
+            return intent, mine
+
+    async def tell_roundings(
+        self, intent: Intent, roundings: tuple[Rounding, ...], revision: int, at_ns: int
+    ) -> None:
+        """Let the order know which prices are not as they were asked; twice is once."""
+        if not roundings:
+            return
+        placement_id = intent.placement_id
+        fact = TermsRounded(
+            placement_id=placement_id,
+            revision=revision,
+            roundings=roundings,
+            ts_event_ns=at_ns,
+            ts_init_ns=at_ns,
+        )
+        await self._inbound.tell(intent.order_id, placement_id, f"rounded/{placement_id}/{revision}", fact)
+
+    async def together(
+        self, make: Callable[[list[int]], list[Intent]], ids: int = 0, at_least: int = 1
+    ) -> list[Intent] | None:
+        """Move queued intents to what `make` makes of them, all of them or none: None where one is queued no more.
+
+        `make` gets as many new order ids as `ids`: what is queued was never sent.
+        """
+        async with self._inbound.books:
+            return await asyncio.to_thread(self._together, make, ids, at_least)
+
+    def _together(
+        self, make: Callable[[list[int]], list[Intent]], ids: int, at_least: int
+    ) -> list[Intent] | None:
+        moved = make([self._next_id(at_least) for _ in range(ids)])
+        return moved if self._store.intents.move_together(moved, IntentState.QUEUED) else None
+
+    def _next_id(self, at_least: int) -> int:
+        return self._store.intents.next_broker_order_id(self._settings.order_ids_key, at_least)
 
     def _open(
         self, ticket: PlacementTicket, state: IntentState, record: Record, at_least: int
@@ -76,7 +129,7 @@ class Books:
             order_id=ticket.order_id,
             gateway=self._settings.name,
             client_id=self._settings.client_id,
-            broker_order_id=self._store.intents.next_broker_order_id(self._settings.order_ids_key, at_least),
+            broker_order_id=self._next_id(at_least),
             order_ref=ticket.order_ref,
             account=ticket.account,
             state=state,
@@ -102,6 +155,36 @@ class Books:
             detail = change.record.model_dump_json()
             return await asyncio.to_thread(
                 lambda: self._store.intents.update(placement_id, state=change.state, detail=detail)
+            )
+
+    async def begin(
+        self, placement_id: str, decide: Callable[[Intent, Record], Revision | None]
+    ) -> tuple[Intent | None, bool]:
+        """Write a change into the intent before it is sent, and tell what was rounded. Says whether it was written."""
+        async with self._inbound.books:
+            intent = await self._read(placement_id)
+            revision = decide(intent, record_of(intent)) if intent else None
+            if intent is None or revision is None:
+                return intent, False
+            detail = record_of(intent).model_copy(update={"revision": revision}).model_dump_json()
+            intent = await asyncio.to_thread(lambda: self._store.intents.update(placement_id, detail=detail))
+            await self.tell_roundings(intent, revision.roundings, revision.number, revision.at_ns)
+            return intent, True
+
+    async def revise(
+        self, placement_id: str, decide: Callable[[Intent, Record], Revised | None]
+    ) -> Intent | None:
+        """Tell the order what `decide` makes of the intent's change as it is now, and keep it, in one piece."""
+        async with self._inbound.books:
+            intent = await self._read(placement_id)
+            revised = decide(intent, record_of(intent)) if intent else None
+            if intent is None or revised is None:
+                return intent
+            for key, fact in revised.facts:
+                await self._inbound.tell(intent.order_id, placement_id, key, fact)
+            detail = revised.record.model_dump_json()
+            return await asyncio.to_thread(
+                lambda: self._store.intents.update(placement_id, detail=detail, ticket=revised.ticket)
             )
 
     async def doubt(self, intent: Intent, reason: str) -> Intent:

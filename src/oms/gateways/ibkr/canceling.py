@@ -10,15 +10,18 @@ from oms.domain.terms import PlacementStatus
 from oms.domain.venues import PlacementTicket, VenueAnswer
 from oms.gateways.errors import GatewayNotReady
 from oms.gateways.ibkr.books import UNSETTLED, Books, Change, answer
+from oms.gateways.ibkr.families import Families
 from oms.gateways.ibkr.gate import Gate
+from oms.gateways.ibkr.heard import FollowUp, Next
 from oms.gateways.ibkr.inbound import Inbound, Watch
 from oms.gateways.ibkr.locks import Locks
+from oms.gateways.ibkr.looking import Looking
+from oms.gateways.ibkr.modifying import Modifying
 from oms.gateways.ibkr.pacing import Urgency
-from oms.gateways.ibkr.placing import Placing
-from oms.gateways.ibkr.reading import OVER, Record
+from oms.gateways.ibkr.reading import OVER
+from oms.gateways.ibkr.records import Record, record_of
 from oms.gateways.ibkr.settings import IBKRSettings
 from oms.gateways.ibkr.sweeps import Sweeps
-from oms.gateways.ibkr.translating import FollowUp, Next
 from oms.gateways.ibkr.wire import Wire
 from oms.store import Intent, IntentState
 
@@ -31,25 +34,35 @@ class Canceling:
     """Cancels placements."""
 
     def __init__(
-        self, settings: IBKRSettings, wire: Wire, gate: Gate, books: Books, inbound: Inbound, locks: Locks
+        self,
+        settings: IBKRSettings,
+        wire: Wire,
+        gate: Gate,
+        books: Books,
+        inbound: Inbound,
+        families: Families,
+        locks: Locks,
     ) -> None:
         self._settings = settings
         self._wire = wire
         self._gate = gate
         self._books = books
         self._inbound = inbound
+        self._families = families
         self._locks = locks
 
     async def cancel(self, ticket: PlacementTicket) -> VenueAnswer:
         """Cancel the placement; answers what became of it as far as that is known in time.
 
         Running twice is canceling once. A placement that was never sent is withdrawn and needs no broker; a
-        late place finds that and sends nothing. Raises GatewayNotReady where the broker must be asked and
-        cannot be.
+        late place finds that and sends nothing, and neither does what waits for it in a bracket. Raises
+        GatewayNotReady where the broker must be asked and cannot be.
         """
         placement_id = ticket.placement_id
         async with self._locks.of(placement_id):
             intent, _ = await self._books.open(ticket, IntentState.WITHDRAWN, _WITHDRAWN)
+        if ticket.handling.bracket is not None and _is_unsent(intent):
+            intent = await self._families.withdraw(ticket) or await self._books.get(placement_id) or intent
         if intent.state is IntentState.WITHDRAWN:
             fact = answer(intent).facts[0]
             await self._inbound.tell(ticket.order_id, placement_id, f"withdrawn/{placement_id}", fact)
@@ -73,6 +86,12 @@ class Canceling:
         return VenueAnswer(facts=(*known, *refused))
 
 
+def _is_unsent(intent: Intent) -> bool:
+    """Whether its bracket may still wait for it: one that was sent and never arrived ended by another word."""
+    withdrawn = intent.state is IntentState.WITHDRAWN and record_of(intent).reason == _WITHDRAWN.reason
+    return withdrawn or intent.state is IntentState.QUEUED
+
+
 def _is_settled(watch: Watch) -> bool:
     return any(
         isinstance(fact, CancelRefused) or (isinstance(fact, PlacementReported) and fact.status in OVER)
@@ -90,7 +109,8 @@ class Settling:
         books: Books,
         inbound: Inbound,
         sweeps: Sweeps,
-        placing: Placing,
+        looking: Looking,
+        modifying: Modifying,
         locks: Locks,
         clock: Callable[[], int],
     ) -> None:
@@ -98,7 +118,8 @@ class Settling:
         self._books = books
         self._inbound = inbound
         self._sweeps = sweeps
-        self._placing = placing
+        self._looking = looking
+        self._modifying = modifying
         self._locks = locks
         self._clock = clock
         self._running: dict[tuple[Next, str], asyncio.Task[None]] = {}
@@ -121,6 +142,7 @@ class Settling:
         steps = {
             Next.LOOK: self._look,
             Next.SETTLE_REJECTION: self._settle_rejection,
+            Next.SETTLE_CHANGE: self._modifying.settle,
             Next.SETTLE_CANCEL_REFUSED: self._settle_cancel_refused,
             Next.SETTLE_NOT_FOUND: self._settle_not_found,
             Next.CANCEL_AGAIN: self._cancel_again,
@@ -134,12 +156,16 @@ class Settling:
         except Exception:
             LOG.exception("ibkr.alarm.not_settled", placement_id=follow_up.placement_id, what=follow_up.what)
 
-    async def _look(self, _intent: Intent, _text: str) -> None:
+    async def _look(self, intent: Intent, text: str) -> None:
+        """What nobody foresaw was said. A new order that the lists do not show is in doubt now, not at a deadline."""
         await self._sweeps.fresh()
+        current = await self._books.get(intent.placement_id) or intent
+        if current.state is IntentState.SENDING:
+            await self._books.doubt(current, text)
 
     async def _settle_rejection(self, intent: Intent, text: str) -> None:
         """A rejection of a second send: final only where the broker has no such order."""
-        intent, known = await self._placing.look_twice(intent)
+        intent, known = await self._looking.twice(intent)
         if known:
             return
 
@@ -163,7 +189,7 @@ class Settling:
 
     async def _settle_not_found(self, intent: Intent, text: str) -> None:
         """The broker knows no such id. One that it never acknowledged was never there: withdrawn for good."""
-        intent, known = await self._placing.look_twice(intent)
+        intent, known = await self._looking.twice(intent)
         if known:
             return
         if intent.state is IntentState.ACKNOWLEDGED:

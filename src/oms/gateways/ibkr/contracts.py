@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import partial
 
 import structlog
-from ib_async import Contract, ContractDetails, RequestError
+from ib_async import Contract, ContractDetails, PriceIncrement, RequestError
 from pydantic import ValidationError
 
 from oms.domain.numbers import plain
 from oms.domain.reference import Instrument, InstrumentQuestion, InstrumentsFound, InstrumentTerms
 from oms.domain.terms import SecType
 from oms.gateways.errors import GatewayNotReady
+from oms.gateways.ibkr.rounding import Band, Ticks, ticks
 
 LOG = structlog.get_logger()
 _NO_SUCH_CONTRACT = frozenset({200, 321})
@@ -23,21 +25,36 @@ _NAMED = 20
 """So many of the contracts that fit a question are described; all are counted."""
 
 Ask = Callable[[Contract], Awaitable[list[ContractDetails]]]
+AskRule = Callable[[int], Awaitable[list[PriceIncrement] | None]]
 
 
 class UnknownContract(ValueError):
     """IBKR has no single contract for the instrument; the message is a sentence for a person."""
 
 
+@dataclass(frozen=True, slots=True)
+class Qualified:
+    """A contract with its conId, and the increments of its prices."""
+
+    contract: Contract
+    ticks: Ticks
+
+
 class Contracts:
-    """A cache in front of reqContractDetails. Callers that ask for the same instrument share one request."""
+    """A cache in front of reqContractDetails and reqMarketRule. Callers that ask for the same share one request.
 
-    def __init__(self, ask: Ask) -> None:
+    `ask_rule` gives the price bands of a market rule, None where nobody answers; without it a contract's minTick
+    holds at every price.
+    """
+
+    def __init__(self, ask: Ask, ask_rule: AskRule | None = None) -> None:
         self._ask = ask
-        self._known: dict[str, asyncio.Task[Contract]] = {}
+        self._ask_rule = ask_rule
+        self._known: dict[str, asyncio.Task[Qualified]] = {}
+        self._rules: dict[int, asyncio.Task[tuple[Band, ...]]] = {}
 
-    async def qualified(self, instrument: Instrument) -> Contract:
-        """The contract with its conId. Raises UnknownContract, or GatewayNotReady where nobody answers."""
+    async def qualified(self, instrument: Instrument) -> Qualified:
+        """The contract and its ticks. Raises UnknownContract, or GatewayNotReady where nobody answers."""
         key = f"{instrument.conid}|{instrument.natural_key}"
         task = self._known.get(key)
         if task is None:
@@ -60,14 +77,44 @@ class Contracts:
         found = tuple(one for one in terms if one is not None and question.fits(one))
         return InstrumentsFound(found=found[:_NAMED], count=len(found))
 
-    def _answered(self, key: str, task: asyncio.Task[Contract]) -> None:
+    def _answered(self, key: str, task: asyncio.Task[Qualified]) -> None:
         if task.cancelled() or task.exception() is not None:
             del self._known[key]
 
-    async def _qualify(self, instrument: Instrument) -> Contract:
+    async def _qualify(self, instrument: Instrument) -> Qualified:
         wanted = contract_of(instrument)
         found = await self._asked(wanted)
-        return chosen(wanted, [details.contract for details in found if details.contract is not None])
+        one = chosen(wanted, [details.contract for details in found if details.contract is not None])
+        details = next(d for d in found if d.contract is not None and d.contract.conId == one.conId)
+        least = _decimal(details.minTick) or instrument.tick_size
+        return Qualified(one, ticks(least, await self._bands(rule_of(details, one.exchange))))
+
+    async def _bands(self, rule_id: int | None) -> tuple[Band, ...]:
+        """The price bands of a rule; none where there is no rule or nobody tells: then the minTick holds."""
+        if rule_id is None or self._ask_rule is None:
+            return ()
+        task = self._rules.get(rule_id)
+        if task is None:
+            # The library keeps one question for each rule: a second one would take the answer from the first.
+            task = self._rules[rule_id] = asyncio.create_task(self._rule(self._ask_rule, rule_id))
+            task.add_done_callback(partial(self._told, rule_id))
+        return await asyncio.shield(task)
+
+    def _told(self, rule_id: int, task: asyncio.Task[tuple[Band, ...]]) -> None:
+        if task.cancelled() or task.exception() is not None:
+            del self._rules[rule_id]
+
+    async def _rule(self, ask: AskRule, rule_id: int) -> tuple[Band, ...]:
+        try:
+            increments = await ask(rule_id)
+        except ConnectionError as error:
+            raise GatewayNotReady(f"IBKR did not tell market rule {rule_id}: {error!r}") from error
+        except (RequestError, TimeoutError) as error:
+            LOG.warning("ibkr.no_market_rule", rule=rule_id, error=repr(error))
+            return ()
+        if increments is None:
+            LOG.warning("ibkr.no_market_rule", rule=rule_id, error="no answer")
+        return tuple(Band(_decimal(one.lowEdge), _decimal(one.increment)) for one in increments or ())
 
     async def _asked(self, wanted: Contract) -> list[ContractDetails]:
         """Raises UnknownContract, or GatewayNotReady where nobody answers."""
@@ -127,6 +174,17 @@ def chosen(wanted: Contract, found: list[Contract]) -> Contract:
         localSymbol=one.localSymbol,
         tradingClass=one.tradingClass,
     )
+
+
+def rule_of(details: ContractDetails, exchange: str) -> int | None:
+    """The market rule of a contract at `exchange`: IBKR lists them in the order of the exchanges."""
+    rules = dict(zip(details.validExchanges.split(","), details.marketRuleIds.split(","), strict=False))
+    text = rules.get(exchange, "")
+    return int(text) if text.isdigit() else None
+
+
+def _decimal(number: float) -> Decimal:
+    return Decimal(repr(number))
 
 
 def _sought(question: InstrumentQuestion) -> Contract:

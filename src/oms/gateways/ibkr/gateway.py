@@ -3,34 +3,39 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
 
+from oms.domain.commands import SYSTEM
+from oms.domain.control import ControlEvent, ControlKind
 from oms.domain.reference import InstrumentQuestion, InstrumentsFound
-from oms.domain.terms import Venue
-from oms.domain.venues import PlacementTicket, VenueAnswer
+from oms.domain.venues import PlacementTicket, Resynced, VenueAnswer
+from oms.gateways.errors import GatewayNotReady
 from oms.gateways.halting import Halting
 from oms.gateways.ibkr.books import Books
-from oms.gateways.ibkr.canceling import Canceling, Settling
 from oms.gateways.ibkr.contracts import Contracts
 from oms.gateways.ibkr.delivery import Deliver, Delivery
 from oms.gateways.ibkr.gate import Gate
 from oms.gateways.ibkr.inbound import Inbound
-from oms.gateways.ibkr.locks import Locks
 from oms.gateways.ibkr.messages import ErrorShown, Message
-from oms.gateways.ibkr.placing import Placing
+from oms.gateways.ibkr.ordering import Ordering
+from oms.gateways.ibkr.positions import Positions
 from oms.gateways.ibkr.reconciling import Reconciling
+from oms.gateways.ibkr.reporting import Reporting
+from oms.gateways.ibkr.rounds import Rounds
 from oms.gateways.ibkr.session import Session
 from oms.gateways.ibkr.settings import IBKRSettings
 from oms.gateways.ibkr.sweeps import Sweeps
+from oms.gateways.ibkr.tenure import Tenure
 from oms.gateways.ibkr.translating import Translator
 from oms.gateways.ibkr.wire import Wire
-from oms.store import GatewayReport, InboxStatus, IntentState, Store
+from oms.store import GatewayReport, Store
 
 LOG = structlog.get_logger()
-_REPORT_SECONDS = 1.0
 _DRAIN_SECONDS = 5.0
+_RESYNC_SECONDS = 25.0
 
 
 class IBKRGateway:
@@ -54,12 +59,12 @@ class IBKRGateway:
         self._gate = Gate("the session has not started")
         self._delivery = Delivery(store, settings.name, deliver)
         self._inbound = Inbound(store, settings, Translator(store, settings), self._delivery.wake)
-        self._wire = Wire(settings, self._receive, self._lost, clock)
+        self._wire = Wire(settings, self._receive, self._lost, clock, self._gate.require_lease)
+        self._tenure = Tenure(settings, store, self._gate, self._wanted, self._lost)
         books = Books(store, settings, self._inbound, clock)
-        locks = Locks()
-        sweeps = Sweeps(self._wire, self._inbound)
-        self._contracts = Contracts(self._wire.contract_details)
-        self._placing = Placing(
+        sweeps = Sweeps(self._wire, self._inbound, partial(store.foreign.unlisted, settings.name), clock)
+        self._contracts = Contracts(self._wire.contract_details, self._wire.market_rule)
+        self._ordering = Ordering(
             settings,
             self._wire,
             self._gate,
@@ -67,15 +72,29 @@ class IBKRGateway:
             self._inbound,
             sweeps,
             self._contracts,
-            locks,
             Halting(store),
             clock,
         )
-        self._canceling = Canceling(settings, self._wire, self._gate, books, self._inbound, locks)
-        self._settling = Settling(self._wire, books, self._inbound, sweeps, self._placing, locks, clock)
-        self._inbound.on_follow_up = self._settling.begin
-        reconciling = Reconciling(settings, books, sweeps, self._placing)
-        self._session = Session(settings, self._wire, self._gate, self._inbound, reconciling, store)
+        self._inbound.on_follow_up = self._ordering.settle
+        self._positions = Positions(settings, self._wire, self._inbound, store, self._compared, clock)
+        reconciling = Reconciling(
+            settings, books, sweeps, lambda: self._ordering.in_flight, self._ordering.resume
+        )
+        self._rounds = Rounds(settings, self._gate, reconciling, self._positions, clock)
+        self._session = Session(
+            settings, self._wire, self._gate, self._inbound, self._rounds, self._tenure, clock
+        )
+        self._reporting = Reporting(
+            settings,
+            store,
+            self._gate,
+            self._wire,
+            self._tenure,
+            self._session,
+            self._rounds,
+            self._positions,
+            clock,
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     # Life
@@ -84,10 +103,11 @@ class IBKRGateway:
         """Begin: take the lease, connect, reconcile, deliver. Returns at once; `ready` waits for the gate."""
         for step in (
             self._inbound.run(),
-            self._delivery.run(),
-            self._session.hold_lease(),
+            self._deliver_as_leader(),
+            self._tenure.hold(),
             self._session.run(),
-            self._reports(),
+            self._rounds.keep_time(),
+            self._reporting.run(),
         ):
             self._tasks.append(asyncio.create_task(self._kept_running(step)))
 
@@ -100,9 +120,9 @@ class IBKRGateway:
             return
         writing, *others = self._tasks
         self._tasks = []
+        led = self._tenure.held.is_set()
         self._gate.close("stopping", "the gateway is stopping")
-        await self._placing.stop()
-        await self._settling.stop()
+        await self._ordering.stop()
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
@@ -113,26 +133,44 @@ class IBKRGateway:
             LOG.error("ibkr.alarm.stopped_with_unwritten_messages", messages=self._inbound.waiting)  # noqa: TRY400 - an alarm is one line
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
-        await self._session.give_back_lease()
-        await asyncio.to_thread(self._store.gateways.report, await self.status())
+        if led:
+            await self._reporting.report_the_end()
+        await self._tenure.give_back()
 
     async def ready(self) -> None:
         """Return when orders can be placed."""
         await self._gate.opened()
 
+    @property
+    def served(self) -> frozenset[str]:
+        """The accounts whose orders this process takes now: none while it is a standby."""
+        return self._tenure.served
+
+    async def served_changed(self) -> None:
+        """Return when `served` may have changed since the last call."""
+        await self._tenure.changed()
+
     # What workflows ask
 
     async def place(self, ticket: PlacementTicket) -> VenueAnswer:
         """Work the placement, exactly once however often this runs. Raises GatewayNotReady: nothing was sent."""
-        return await self._placing.place(ticket)
+        await self._require_ours(ticket)
+        return await self._ordering.place(ticket)
+
+    async def modify(self, ticket: PlacementTicket) -> VenueAnswer:
+        """Change the placement to the ticket's terms; twice is once. Raises GatewayNotReady: nothing was sent."""
+        await self._require_ours(ticket)
+        return await self._ordering.modify(ticket)
 
     async def cancel(self, ticket: PlacementTicket) -> VenueAnswer:
         """Cancel the placement, sent or not; twice is once. Raises GatewayNotReady: nothing was sent."""
-        return await self._canceling.cancel(ticket)
+        await self._require_ours(ticket)
+        return await self._ordering.cancel(ticket)
 
     async def ask(self, ticket: PlacementTicket) -> VenueAnswer:
         """What the venue knows of the placement; asking changes nothing. Raises GatewayNotReady."""
-        return await self._placing.ask(ticket)
+        await self._require_ours(ticket)
+        return await self._ordering.ask(ticket)
 
     async def describe(self, question: InstrumentQuestion) -> InstrumentsFound:
         """The instruments IBKR knows under a question. Reads only. Raises GatewayNotReady."""
@@ -140,37 +178,59 @@ class IBKRGateway:
 
     async def reconcile(self) -> None:
         """Compare with the broker now; returns when that is done."""
-        await self._session.reconcile()
+        await self._rounds.wanted()
+
+    async def resync(self) -> Resynced:
+        """Read the broker's lists and positions now. Raises GatewayNotReady where that cannot be done in time."""
+        if not self._wire.is_connected:
+            raise GatewayNotReady(self._gate.reason or "not connected")
+        try:
+            async with asyncio.timeout(_RESYNC_SECONDS):
+                differences = await self._rounds.compared()
+        except TimeoutError as error:
+            why = self._gate.reason or "the broker's lists take long"
+            raise GatewayNotReady(f"the resync has not ended after {_RESYNC_SECONDS:g} s: {why}") from error
+        status = await self.status()
+        done = Resynced(
+            name=self.settings.name,
+            reconciled_ns=status.reconciled_ns or self._clock(),
+            unsettled=status.in_doubt,
+            foreign_orders=status.foreign_orders,
+            differences=differences,
+        )
+        await asyncio.to_thread(self._store.control.tell, _resynced(done, self._clock()))
+        return done
+
+    async def _require_ours(self, ticket: PlacementTicket) -> None:
+        """Order ids are a session's own: another session's placement is neither looked for nor canceled here.
+
+        Raises GatewayNotReady.
+        """
+        intent = await asyncio.to_thread(self._store.intents.get, ticket.placement_id)
+        if intent is not None and intent.gateway != self.settings.name:
+            raise GatewayNotReady(
+                f"{ticket.placement_id} was sent by gateway {intent.gateway}, which alone can work it; "
+                f"{self.settings.name} leaves it alone"
+            )
 
     # How it is
 
     async def status(self) -> GatewayReport:
-        """The session as it is now. `queue` counts facts that no order has yet."""
-        return await asyncio.to_thread(self._status)
+        """The session as it is now."""
+        return await self._reporting.status()
 
-    def _status(self) -> GatewayReport:
-        name = self.settings.name
-        doubtful = self._store.intents.in_state(self.settings.client_id, IntentState.IN_DOUBT, gateway=name)
-        return GatewayReport(
-            name=name,
-            venue=Venue.IBKR,
-            accounts=self.settings.accounts or self._wire.accounts,
-            connected=self._wire.is_connected,
-            gate_open=self._gate.is_open,
-            detail=self._gate.reason,
-            in_doubt=len(doubtful),
-            queue=self._store.inbox.counts(name)[InboxStatus.NEW],
-            oldest_undelivered_ns=self._store.inbox.oldest_undelivered_ns(name),
-            updated_ns=self._clock(),
-        )
+    def _wanted(self) -> tuple[str, ...]:
+        """The accounts that this session would serve."""
+        return self.settings.accounts or self._wire.accounts
 
-    async def _reports(self) -> None:
-        while True:
-            try:
-                await asyncio.to_thread(self._store.gateways.report, await self.status())
-            except Exception as error:  # noqa: BLE001 - the store is away; it is tried again
-                LOG.error("ibkr.alarm.not_reported", error=repr(error))  # noqa: TRY400 - one line
-            await self._gate.changed(_REPORT_SECONDS)
+    def _compared(self) -> frozenset[str]:
+        """The accounts whose positions can be compared."""
+        return self._tenure.served & frozenset(self._wire.accounts)
+
+    async def _deliver_as_leader(self) -> None:
+        """The inbox is the leader's to empty; whoever delivers as well does no harm."""
+        await self._tenure.held.wait()
+        await self._delivery.run()
 
     async def _kept_running(self, step: Coroutine[Any, Any, None]) -> None:
         try:
@@ -190,3 +250,13 @@ class IBKRGateway:
 
     def _lost(self) -> None:
         self._session.lost()
+
+
+def _resynced(done: Resynced, now_ns: int) -> ControlEvent:
+    return ControlEvent(
+        kind=ControlKind.GATEWAY_RESYNCED,
+        subject=done.name,
+        actor=SYSTEM.key,
+        ts_ns=now_ns,
+        data=done.model_dump(mode="json"),
+    )

@@ -4,11 +4,11 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
-from oms.domain.facts import Fact
+from oms.domain.facts import Executed, Fact
 from oms.gateways.ibkr.error_codes import ends_a_wait_for_text
 from oms.gateways.ibkr.messages import ErrorShown, Message, StatusShown
 from oms.gateways.ibkr.reading import is_held
@@ -53,6 +53,14 @@ class Watch:
         return True
 
 
+@dataclass
+class Sightings:
+    """What was heard meanwhile: the placements of which anything was, and how many executions were new here."""
+
+    placements: set[str] = field(default_factory=set)
+    executions: int = 0
+
+
 class Inbound:
     """The only writer of inbound facts.
 
@@ -72,7 +80,7 @@ class Inbound:
         self._idle.set()
         self._explained: dict[int, tuple[StatusShown, asyncio.TimerHandle]] = {}
         self._watches: dict[str, set[Watch]] = defaultdict(set)
-        self._sightings: list[set[str]] = []
+        self._sightings: list[Sightings] = []
         self.books = asyncio.Lock()
         self.failures = 0
         self.on_follow_up: Callable[[FollowUp], None] = lambda _: None
@@ -146,9 +154,11 @@ class Inbound:
     def _told(self, heard: Heard) -> None:
         if heard.rows:
             self._on_inbox()
+        executions = sum(isinstance(row.fact, Executed) for row in heard.rows)
+        for seen in self._sightings:
+            seen.placements.update(placement_id for placement_id, _ in heard.facts)
+            seen.executions += executions
         for placement_id, fact in heard.facts:
-            for seen in self._sightings:
-                seen.add(placement_id)
             for watch in self._watches.get(placement_id, ()):
                 watch.hear(fact, from_venue=True)
         for follow_up in heard.follow_ups:
@@ -185,9 +195,9 @@ class Inbound:
                 del self._watches[placement_id]
 
     @contextmanager
-    def sightings(self) -> Iterator[set[str]]:
-        """The placements of which anything is heard meanwhile."""
-        seen: set[str] = set()
+    def sightings(self) -> Iterator[Sightings]:
+        """What is heard meanwhile."""
+        seen = Sightings()
         self._sightings.append(seen)
         try:
             yield seen

@@ -1,8 +1,9 @@
 """What IB Gateway says about orders, as it arrives.
 
 ib_async's own Trade objects are not a record: an error code that only informs ends them, a disconnect forgets
-them, and a commission that precedes its execution is dropped. So the raw callbacks are tapped, in front of the
-library's own handling, which goes on undisturbed.
+them, and a commission that precedes its execution is dropped. So the raw callbacks are tapped, and what is about
+orders never reaches the library's own book: it would keep every order of the day and write each out in full for
+its log, which takes most of the time of reading a long list. Only errors go on to it: they end its requests.
 """
 
 import calendar
@@ -15,6 +16,7 @@ from ib_async import IB, CommissionReport, Contract, Execution, Order, OrderStat
 
 UNSET = 1.7976931348623157e308
 _UNSET_INTEGER = 2**31 - 1
+_SIDES = {"BOT": "BUY", "SLD": "SELL"}
 _ORDER_MESSAGES = {
     "3": "orderStatus",
     "4": "error",
@@ -27,7 +29,11 @@ _ORDER_MESSAGES = {
 
 @dataclass(frozen=True, slots=True)
 class OrderShown:
-    """An openOrder, or a completedOrder (no ids but permId and orderRef, with the quantity filled)."""
+    """An openOrder, or a completedOrder (no ids but permId and orderRef, with the quantity filled).
+
+    Those from `symbol` on say what it is for, to whoever sees an order that is not ours; those from `limit_price`
+    on are its prices, None for what it has none of. `aux_price`: of a stop, or the amount of a trail.
+    """
 
     client_id: int
     order_id: int
@@ -41,6 +47,15 @@ class OrderShown:
     filled: Decimal | None
     text: str | None
     received_ns: int
+    symbol: str = ""
+    sec_type: str = ""
+    conid: int = 0
+    order_type: str = ""
+    limit_price: Decimal | None = None
+    aux_price: Decimal | None = None
+    trail_stop: Decimal | None = None
+    trail_percent: Decimal | None = None
+    limit_offset: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +74,7 @@ class StatusShown:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionShown:
-    """An execDetails, live or asked for. `event_ns` is IB's own time."""
+    """An execDetails, live or asked for. `event_ns` is IB's own time, `side` is BUY or SELL."""
 
     client_id: int
     order_id: int
@@ -71,6 +86,11 @@ class ExecutionShown:
     currency: str
     event_ns: int
     received_ns: int
+    account: str = ""
+    side: str = ""
+    symbol: str = ""
+    sec_type: str = ""
+    conid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +126,10 @@ Message = OrderShown | StatusShown | ExecutionShown | FeeShown | ErrorShown | No
 
 
 class Tap:
-    """Stands in front of ib_async's wrapper and hands every order message to `receive`, without waiting.
+    """Stands in for ib_async's wrapper and hands every order message to `receive`, without waiting.
 
-    `receive` only enqueues. `on_next_id` hears nextValidId. `clock` gives nanoseconds since the epoch.
+    `receive` only enqueues. `on_next_id` hears nextValidId. `clock` gives nanoseconds since the epoch. `messages`
+    counts what has come, of any kind.
     """
 
     def __init__(
@@ -121,10 +142,12 @@ class Tap:
         self._receive = receive
         self._clock = clock
         self._heard = 0
+        self.messages = 0
         self._fields: list[str] = []
         wrapper: Any = ib.wrapper
         for name, read in self._readers().items():
-            setattr(wrapper, name, self._tapped(name, getattr(wrapper, name), read))
+            setattr(wrapper, name, self._tapped(name, read))
+        wrapper.error = self._tapped("error", self._error, wrapper.error)
         self._listen_for_next_id(wrapper, on_next_id)
         decoder: Any = ib.client.decoder
         decoder.interpret = self._watched(decoder.interpret)
@@ -136,11 +159,13 @@ class Tap:
             "orderStatus": self._order_status,
             "execDetails": self._execution,
             "commissionReport": self._fee,
-            "error": self._error,
         }
 
     def _tapped(
-        self, name: str, original: Callable[..., Any], read: Callable[..., Message | None]
+        self,
+        name: str,
+        read: Callable[..., Message | None],
+        goes_on: Callable[..., Any] = lambda *_: None,
     ) -> Callable[..., Any]:
         def callback(*args: Any) -> Any:
             self._heard += 1
@@ -150,7 +175,7 @@ class Tap:
                 message = self._not_understood(f"{name}: {error!r}")
             if message is not None:
                 self._receive(message)
-            return original(*args)
+            return goes_on(*args)
 
         return callback
 
@@ -168,6 +193,7 @@ class Tap:
 
         def interpret(fields: list[str]) -> None:
             self._fields = list(fields)
+            self.messages += 1
             heard = self._heard
             original(fields)
             name = _ORDER_MESSAGES.get(self._fields[0]) if self._fields else None
@@ -180,20 +206,27 @@ class Tap:
         return NotUnderstood("|".join(self._fields), reason, self._clock())
 
     def _open_order(
-        self, order_id: int, _contract: Contract, order: Order, state: OrderState
+        self, order_id: int, contract: Contract, order: Order, state: OrderState
     ) -> Message | None:
         if order.whatIf:
             return None
-        return self._shown(order, order_id, state.status, completed=False, filled=None, text=None)
+        return self._shown(contract, order, order_id, state.status, completed=False, filled=None, text=None)
 
-    def _completed_order(self, _contract: Contract, order: Order, state: OrderState) -> Message:
+    def _completed_order(self, contract: Contract, order: Order, state: OrderState) -> Message:
         filled = None if float(order.filledQuantity) == UNSET else decimal_of(order.filledQuantity)
         return self._shown(
-            order, 0, state.status, completed=True, filled=filled, text=state.completedStatus or None
+            contract,
+            order,
+            0,
+            state.status,
+            completed=True,
+            filled=filled,
+            text=state.completedStatus or None,
         )
 
     def _shown(
         self,
+        contract: Contract,
         order: Order,
         order_id: int,
         status: str,
@@ -215,6 +248,15 @@ class Tap:
             filled=filled,
             text=text,
             received_ns=self._clock(),
+            symbol=contract.symbol,
+            sec_type=contract.secType,
+            conid=contract.conId,
+            order_type=order.orderType,
+            limit_price=_price(order.lmtPrice),
+            aux_price=_price(order.auxPrice),
+            trail_stop=_price(order.trailStopPrice),
+            trail_percent=_price(order.trailingPercent),
+            limit_offset=_price(order.lmtPriceOffset),
         )
 
     def _order_status(  # noqa: PLR0913, RUF100 - the shape of the callback
@@ -245,6 +287,11 @@ class Tap:
             currency=contract.currency,
             event_ns=calendar.timegm(execution.time.utctimetuple()) * 1_000_000_000,
             received_ns=self._clock(),
+            account=execution.acctNumber,
+            side=_SIDES.get(execution.side, execution.side),
+            symbol=contract.symbol,
+            sec_type=contract.secType,
+            conid=contract.conId,
         )
 
     def _fee(self, report: CommissionReport) -> Message | None:
@@ -255,6 +302,11 @@ class Tap:
 
     def _error(self, order_id: int, code: int, text: str, _json: str) -> Message:
         return ErrorShown(order_id, code, text, self._clock())
+
+
+def _price(value: float | Decimal | None) -> Decimal | None:
+    """A price of an order; IB writes none as the largest double, as 0, or not at all."""
+    return None if value is None or float(value) in (0.0, UNSET) else decimal_of(value)
 
 
 def decimal_of(value: float | Decimal) -> Decimal:

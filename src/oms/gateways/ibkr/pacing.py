@@ -13,11 +13,12 @@ WINDOW_SECONDS = 1.0
 
 
 class Urgency(IntEnum):
-    """Who goes first when there is a queue."""
+    """Who goes first when there is a queue. Nothing may keep a sign of life waiting: there is one in seconds."""
 
-    CANCEL = 0
-    QUERY = 1
-    PLACE = 2
+    HEARTBEAT = 0
+    CANCEL = 1
+    QUERY = 2
+    PLACE = 3
 
 
 class Turns:
@@ -65,6 +66,10 @@ class Turns:
             return None
         return self._given[0] + WINDOW_SECONDS if len(self._given) == self._rate else 0.0
 
+    def given_since(self, moment: float) -> int:
+        """How many turns were given after `moment`, which is at most a second ago."""
+        return sum(1 for at in self._given if at > moment)
+
     @property
     def waiting(self) -> int:
         return len(self._waiting) - len(self._dropped)
@@ -101,6 +106,11 @@ class Pacer:
     def waiting(self) -> int:
         """How many messages wait for their turn."""
         return self._turns.waiting
+
+    @property
+    def sent_last_second(self) -> int:
+        """How many messages were sent in the last second."""
+        return self._turns.given_since(asyncio.get_running_loop().time() - WINDOW_SECONDS)
 
     def _give(self) -> None:
         loop = asyncio.get_running_loop()

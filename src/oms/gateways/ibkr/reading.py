@@ -1,14 +1,15 @@
 """Messages as facts about a placement: pure, given the intent that the message belongs to."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
-from oms.domain.facts import Charged, Executed, PlacementReported
-from oms.domain.model import Open
-from oms.domain.numbers import Holding, plain
-from oms.domain.terms import PlacementStatus, TimeInForce, Venue
+from oms.domain.facts import Busted, Charged, Executed, PlacementReported
+from oms.domain.numbers import plain
+from oms.domain.terms import OrderType, PlacementStatus, TimeInForce, Venue
 from oms.domain.venues import PlacementTicket
 from oms.gateways.ibkr.messages import ExecutionShown, FeeShown, OrderShown, StatusShown
 from oms.gateways.ibkr.orders import ACTION
+from oms.gateways.ibkr.records import Record
 
 STATUS: dict[str, PlacementStatus | None] = {
     "ApiPending": PlacementStatus.SENT,
@@ -27,22 +28,6 @@ OVER = frozenset(
 )
 _LOCATE = "locate"
 _IMMEDIATE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
-
-
-class Record(Open):
-    """What is known of a placement, kept beside its intent so that a repeated call gets the same answer.
-
-    doubts: how often nobody knew; it makes a report after a doubt news, even of a status told before.
-    seen: the venue said that it knows the order id, so it is never sent again. disputed: the order at the
-    venue is not the one of the ticket; a person decides.
-    """
-
-    status: PlacementStatus = PlacementStatus.SENT
-    filled: Holding | None = None
-    reason: str | None = None
-    doubts: int = 0
-    seen: bool = False
-    disputed: bool = False
 
 
 def is_held(status: str, why_held: str) -> bool:
@@ -98,8 +83,19 @@ def report(
     )
 
 
-def execution(message: ExecutionShown, placement_id: str) -> Executed:
-    """One execution; a correction is one with a higher suffix, and the order knows what to do with it."""
+def execution(message: ExecutionShown, placement_id: str) -> Executed | Busted:
+    """One execution; a correction is one with a higher suffix, and the order knows what to do with it.
+
+    A correction to nothing takes the execution back; its price says nothing, and may be none.
+    """
+    if message.quantity == 0:
+        return Busted(
+            placement_id=placement_id,
+            exec_id=message.exec_id,
+            reason="the broker corrected it to quantity 0",
+            ts_event_ns=message.event_ns,
+            ts_init_ns=message.received_ns,
+        )
     return Executed(
         placement_id=placement_id,
         exec_id=message.exec_id,
@@ -122,11 +118,53 @@ def charge(message: FeeShown) -> Charged:
     )
 
 
-def disagreement(shown: OrderShown, ticket: PlacementTicket) -> str | None:
-    """Why the order at the broker is not the one of the ticket, in a sentence, or None where it is."""
+def is_grouped(ticket: PlacementTicket) -> bool:
+    """Whether the venue may make the order smaller by itself: when another of its group is filled."""
+    return ticket.handling.bracket is not None or ticket.handling.oca_group is not None
+
+
+def disagreement(
+    shown: OrderShown,
+    ticket: PlacementTicket,
+    *,
+    quantities: Sequence[PlacementTicket] = (),
+    conid: int = 0,
+) -> str | None:
+    """Why the order at the broker is not the one of the ticket, in a sentence, or None where it is.
+
+    `quantities`: other tickets whose quantity it may have, because a change is under way or was. `conid`: of
+    the contract that was sent; 0 where nobody knows.
+    """
     pairs = [("account", shown.account, ticket.account), ("side", shown.action, ACTION[ticket.direction])]
-    if not shown.completed:
-        # A completed order may be listed without what it was for, only with what was filled.
+    if conid and shown.conid:
+        pairs.append(("contract", str(shown.conid), str(conid)))
+    # A completed order may be listed without what it was for, only with what was filled.
+    fits = shown.completed or any(_has_quantity(shown, one) for one in (ticket, *quantities))
+    if not fits:
         pairs.append(("quantity", plain(shown.quantity), plain(ticket.quantity)))
     wrong = [f"{name} {there}, not {here}" for name, there, here in pairs if there not in ("", here)]
     return "the order at the broker is not what was sent: " + "; ".join(wrong) if wrong else None
+
+
+def shows(shown: OrderShown, ticket: PlacementTicket) -> bool:
+    """Whether an open order has the ticket's quantity and each price that its type has.
+
+    The stop of a trailing order moves with the market and says nothing.
+    """
+    order_type, handling = ticket.order_type, ticket.handling
+    pairs: list[tuple[Decimal | None, Decimal | None]] = []
+    if order_type.may_have_limit_price:
+        pairs.append((shown.limit_price, ticket.limit_price))
+    if order_type.needs_stop_price:
+        pairs.append((shown.aux_price, ticket.stop_price))
+    if order_type.trails:
+        percent = handling.trail_percent is not None
+        there = shown.trail_percent if percent else shown.aux_price
+        pairs.append((there, handling.trail_percent if percent else handling.trail_amount))
+    if order_type is OrderType.TRAILING_STOP_LIMIT:
+        pairs.append((shown.limit_offset, handling.limit_offset))
+    return _has_quantity(shown, ticket) and all(there == here for there, here in pairs)
+
+
+def _has_quantity(shown: OrderShown, ticket: PlacementTicket) -> bool:
+    return shown.quantity == ticket.quantity or (is_grouped(ticket) and shown.quantity < ticket.quantity)

@@ -1,30 +1,23 @@
-"""The life of the connection: lease, connect, sync, reconcile, heartbeat, and again from the start."""
+"""The life of the connection: wait for the lease, connect, read the broker's books, heartbeat, and again."""
 
 import asyncio
-import os
-import socket
-import time
-from contextlib import suppress
-from datetime import UTC, datetime
-from uuid import uuid4
+from collections.abc import Callable
 
 import structlog
 
-from oms.gateways.errors import GatewayNotReady
 from oms.gateways.ibkr.error_codes import Meaning, meaning
 from oms.gateways.ibkr.gate import Gate
 from oms.gateways.ibkr.inbound import Inbound
 from oms.gateways.ibkr.messages import ErrorShown
-from oms.gateways.ibkr.reconciling import Reconciling
+from oms.gateways.ibkr.rounds import Rounds
 from oms.gateways.ibkr.settings import IBKRSettings
+from oms.gateways.ibkr.tenure import Tenure
 from oms.gateways.ibkr.wire import Wire
-from oms.store import Store
 
 LOG = structlog.get_logger()
 _FIRST_PAUSE_SECONDS = 0.1
-_RETRY_SECONDS = 1.0
-_RENEWALS = 4
-"""How often a lease is renewed in its own time."""
+_IN_USE_PAUSE_SECONDS = 2.0
+"""Longest pause while another connection has our client id: it may be our own last one, which ends any moment."""
 
 
 class Session:
@@ -36,23 +29,20 @@ class Session:
         wire: Wire,
         gate: Gate,
         inbound: Inbound,
-        reconciling: Reconciling,
-        store: Store,
+        rounds: Rounds,
+        tenure: Tenure,
+        clock: Callable[[], int],
     ) -> None:
         self._settings = settings
         self._wire = wire
         self._gate = gate
         self._inbound = inbound
-        self._reconciling = reconciling
-        self._store = store
-        self._holder = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
-        self._leased = asyncio.Event()
+        self._rounds = rounds
+        self._tenure = tenure
+        self._clock = clock
         self._lost = asyncio.Event()
-        self._reconcile_now = asyncio.Event()
-        self._begun = 0
-        self._done = 0
-        self._round = asyncio.Condition()
-        self._restored = False
+        self._complaint: str | None = None
+        self.connected_ns: int | None = None
 
     # From the callbacks
 
@@ -62,16 +52,15 @@ class Session:
         text = f"{message.code}: {message.text}"
         if means is Meaning.CONNECTION_LOST:
             LOG.error("ibkr.alarm.broker_unreachable", error=text)
-            self._restored = False
-            self._gate.close("broker", text)
+            self._rounds.unreachable(text)
         elif means is Meaning.CONNECTION_RESTORED:
             LOG.warning("ibkr.broker_reachable", error=text)
-            self._restored = True
-            self._gate.close("broker", "the broker is back; its lists are being read")
-            self._reconcile_now.set()
+            self._rounds.reachable()
         elif means is Meaning.CLIENT_ID_TAKEN:
-            LOG.error("ibkr.alarm.client_id_in_use", client_id=self._settings.client_id)
-            self._wire.refuse(text)
+            self._wire.refuse(
+                f"{message.code}: client id {self._settings.client_id} is in use at {self._settings.host}:"
+                f"{self._settings.port}, by another program or by a connection of ours that has not ended yet"
+            )
         elif means is Meaning.SOCKET_RESET:
             LOG.error("ibkr.alarm.socket_reset", error=text)
             self._lost.set()
@@ -79,57 +68,64 @@ class Session:
             LOG.info("ibkr.notice", notice=text)
 
     def lost(self) -> None:
-        """The library says that the connection is gone."""
+        """The library says that the connection is gone, or that it must go."""
         self._gate.close("connection", "not connected")
         self._inbound.lost()
         self._lost.set()
 
-    async def reconcile(self) -> None:
-        """Reconcile now; returns when a whole round that began after this call has gone well."""
-        wanted = self._begun + 1
-        self._reconcile_now.set()
-        async with self._round:
-            await self._round.wait_for(lambda: self._done >= wanted)
-
-    # The loops
+    # The loop
 
     async def run(self) -> None:
-        """Connect, live, and connect again, until cancelled."""
+        """Connect, live, and connect again, until cancelled. Without the lease nothing is connected."""
         pause = _FIRST_PAUSE_SECONDS
         while True:
-            await self._leased.wait()
+            await self._tenure.held.wait()
             self._lost.clear()
-            self._restored = False
-            self._gate.lift("broker")
-            self._gate.close("reconcile", "the broker's lists have not been read yet")
+            self._rounds.connected()
             try:
                 await self._wire.connect()
             except (OSError, TimeoutError) as error:
-                reason = self._wire.refusal or str(error) or type(error).__name__
-                LOG.error("ibkr.alarm.not_connected", reason=reason, again_in_seconds=pause)  # noqa: TRY400
-                self._gate.close("connection", f"not connected: {reason}")
+                self._complain(self._wire.refusal or str(error) or type(error).__name__)
             else:
-                LOG.info("ibkr.connected", accounts=self._wire.accounts)
-                self._gate.lift("connection")
                 pause = _FIRST_PAUSE_SECONDS
                 await self._live()
             await asyncio.sleep(pause)
-            pause = min(pause * 2, self._settings.backoff_seconds)
+            longest = self._settings.backoff_seconds
+            pause = min(pause * 2, min(longest, _IN_USE_PAUSE_SECONDS) if self._wire.refusal else longest)
+
+    def _complain(self, reason: str) -> None:
+        """The same trouble is told of once, however often it is tried."""
+        if reason != self._complaint and self._wire.refusal:
+            LOG.error("ibkr.alarm.client_id_in_use", reason=reason)
+        elif reason != self._complaint:
+            LOG.error("ibkr.alarm.not_connected", reason=reason)
+        self._complaint = reason
+        self._gate.close("connection", f"not connected: {reason}")
 
     async def _live(self) -> None:
-        work = [
-            asyncio.create_task(step) for step in (self._lost.wait(), self._heartbeats(), self._reconciles())
-        ]
+        self._complaint, self.connected_ns = None, self._clock()
+        LOG.info(
+            "ibkr.connected",
+            host=f"{self._settings.host}:{self._settings.port}",
+            client_id=self._settings.client_id,
+            accounts=self._wire.accounts,
+        )
+        if not self._settings.accounts:
+            await self._tenure.renew()
+        self._gate.lift("connection")
+        steps = (self._lost.wait(), self._heartbeats(), self._rounds.run())
+        work = [asyncio.create_task(step) for step in steps]
         try:
             done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                error = task.exception()
-                LOG.error("ibkr.alarm.connection_lost", reason=str(error or "the connection broke"))
+                reason = str(task.exception() or "the connection broke")
+                LOG.error("ibkr.alarm.connection_lost", reason=reason)
         finally:
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
             self._wire.disconnect()
+            self.connected_ns = None
             self.lost()
 
     async def _heartbeats(self) -> None:
@@ -139,62 +135,3 @@ class Session:
                 await self._wire.heartbeat()
             except TimeoutError as error:
                 raise ConnectionError("the gateway is silent") from error
-
-    async def _reconciles(self) -> None:
-        while True:
-            self._reconcile_now.clear()
-            pause = self._settings.reconcile_seconds
-            try:
-                await self._reconcile_once()
-            except GatewayNotReady as error:
-                LOG.error("ibkr.alarm.not_reconciled", reason=error.reason)  # noqa: TRY400 - one line
-                pause = min(_RETRY_SECONDS, pause)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._reconcile_now.wait()
-
-    async def _reconcile_once(self) -> None:
-        """Look, open the gate, then judge what is absent: judging takes the grace period."""
-        self._begun += 1
-        number, restored = self._begun, self._restored
-        absent = await self._reconciling.look()
-        if restored and self._restored:
-            self._restored = False
-            self._gate.lift("broker")
-        self._gate.lift("reconcile")
-        await self._reconciling.judge(absent)
-        async with self._round:
-            self._done = number
-            self._round.notify_all()
-
-    # The lease: one process per client id
-
-    async def hold_lease(self) -> None:
-        """Acquire and renew until cancelled. Without the lease nothing is connected."""
-        name, seconds = self._settings.lease_key, self._settings.lease_seconds
-        runs_out = 0.0
-        while True:
-            asked = time.monotonic()
-            try:
-                now = datetime.now(UTC)
-                held = await asyncio.to_thread(self._store.leases.acquire, name, self._holder, seconds, now)
-            except Exception as error:  # noqa: BLE001 - the store is away; it is tried again
-                LOG.error("ibkr.alarm.lease_not_renewed", error=repr(error))  # noqa: TRY400 - one line
-                held = asked < runs_out
-            else:
-                runs_out = asked + seconds if held else 0.0
-            self._lease_is(held)
-            await asyncio.sleep(seconds / _RENEWALS)
-
-    def _lease_is(self, held: bool) -> None:
-        if held:
-            self._gate.lift("lease")
-            self._leased.set()
-        else:
-            LOG.error("ibkr.alarm.no_lease", lease=self._settings.lease_key)
-            self._gate.close("lease", "another process uses this client id")
-            self._leased.clear()
-            self._lost.set()
-
-    async def give_back_lease(self) -> None:
-        await asyncio.to_thread(self._store.leases.release, self._settings.lease_key, self._holder)

@@ -4,16 +4,14 @@ The inbox row is committed before the intent moves: a crash between the two is r
 message again, which is the same row.
 """
 
-from dataclasses import dataclass, field
-from enum import StrEnum
-
 import structlog
 
-from oms.domain.facts import Fact, PlacementReported, Unreadable
+from oms.domain.facts import PlacementReported
 from oms.domain.identifiers import placement_of
-from oms.domain.terms import PlacementStatus, Venue
-from oms.gateways.ibkr import reading
+from oms.domain.terms import PlacementStatus
+from oms.gateways.ibkr import changes, reading
 from oms.gateways.ibkr.error_codes import Meaning, meaning
+from oms.gateways.ibkr.heard import FollowUp, Heard, Memory, Next
 from oms.gateways.ibkr.messages import (
     ErrorShown,
     ExecutionShown,
@@ -23,72 +21,16 @@ from oms.gateways.ibkr.messages import (
     OrderShown,
     StatusShown,
 )
-from oms.gateways.ibkr.reading import OVER, Record
+from oms.gateways.ibkr.owners import Owners
+from oms.gateways.ibkr.quarantine import Quarantine
+from oms.gateways.ibkr.reading import OVER
+from oms.gateways.ibkr.records import Record, record_of
 from oms.gateways.ibkr.settings import IBKRSettings
-from oms.store import InboxMessage, Intent, IntentState, Store
+from oms.store import Intent, IntentState, Store
 
 LOG = structlog.get_logger()
+__all__ = ["FollowUp", "Heard", "Next", "Translator", "record_of"]
 _UNSETTLED = (IntentState.SENDING, IntentState.IN_DOUBT)
-_FEES_KEPT = 10_000
-_EXECUTIONS_KEPT = 200_000
-
-
-class Next(StrEnum):
-    """What the session has to find out after a message."""
-
-    LOOK = "look what the order is"
-    SETTLE_REJECTION = "a rejection that may be of a second send"
-    SETTLE_CANCEL_REFUSED = "the venue did not cancel"
-    SETTLE_NOT_FOUND = "the venue knows no such order"
-    CANCEL_AGAIN = "an order that was withdrawn is alive"
-
-
-@dataclass(frozen=True, slots=True)
-class FollowUp:
-    """Work for the session about one placement."""
-
-    what: Next
-    placement_id: str
-    text: str
-
-
-@dataclass(slots=True)
-class Memory:
-    """What makes a replay cheap, and pairs a commission with its execution.
-
-    booked: facts by natural key, None for what is nobody's. executions: the intent behind an execution id.
-    early_fees: commissions whose execution has not come yet. foreign: keys of orders that are not ours.
-    """
-
-    booked: dict[str, tuple[str, Fact] | None] = field(default_factory=dict)
-    executions: dict[str, Intent | None] = field(default_factory=dict)
-    early_fees: dict[str, FeeShown] = field(default_factory=dict)
-    foreign: set[str] = field(default_factory=set)
-
-    def learn(self, news: "Memory") -> None:
-        """Keep what a committed batch brought, within bounds."""
-        if len(self.booked) > _EXECUTIONS_KEPT:
-            self.booked, self.executions = {}, {}
-        self.booked |= news.booked
-        self.executions |= news.executions
-        self.early_fees |= news.early_fees
-        for exec_id in self.early_fees.keys() & news.executions.keys():
-            del self.early_fees[exec_id]
-        while len(self.early_fees) > _FEES_KEPT:
-            self.early_fees.pop(next(iter(self.early_fees)))
-        self.foreign |= news.foreign
-
-
-@dataclass(slots=True)
-class Heard:
-    """What one batch said: facts by placement in order of arrival, and what follows from them."""
-
-    facts: list[tuple[str, Fact | None]] = field(default_factory=list)
-    follow_ups: list[FollowUp] = field(default_factory=list)
-    rows: list[InboxMessage] = field(default_factory=list)
-    intents: dict[str, Intent] = field(default_factory=dict)
-    changed: set[str] = field(default_factory=set)
-    news: Memory = field(default_factory=Memory)
 
 
 class Translator:
@@ -98,22 +40,20 @@ class Translator:
         self._store = store
         self._settings = settings
         self._memory = Memory()
+        self._quarantine = Quarantine(store, settings)
 
     def hear(self, messages: list[Message]) -> Heard:
         """Commit what `messages` say. Hearing a message twice changes nothing and is heard all the same."""
-        heard = Heard()
+        heard = Heard(Owners(self._store, messages), self._memory)
         for message in messages:
             try:
                 self._read(message, heard)
             except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-                self._unreadable(repr(message), str(error), message.received_ns, heard)
+                heard.unreadable(repr(message), str(error), message.received_ns)
         if heard.rows:
             self._store.inbox.add(self._settings.name, heard.rows)
-        for placement_id in heard.changed:
-            intent = heard.intents[placement_id]
-            self._store.intents.update(
-                placement_id, state=intent.state, perm_ids=intent.perm_ids, detail=intent.detail
-            )
+        self._quarantine.keep(heard.foreign)
+        self._store.intents.update_all([heard.intents[name] for name in heard.changed], heard.retermed)
         self._memory.learn(heard.news)
         return heard
 
@@ -121,7 +61,7 @@ class Translator:
 
     def _read(self, message: Message, heard: Heard) -> None:
         if isinstance(message, NotUnderstood):
-            self._unreadable(message.raw, message.reason, message.received_ns, heard)
+            heard.unreadable(message.raw, message.reason, message.received_ns)
         elif isinstance(message, ErrorShown):
             self._error(message, heard)
         elif isinstance(message, FeeShown):
@@ -135,19 +75,50 @@ class Translator:
         intent = self._owner(message, heard)
         if intent is None:
             return
+        if self._is_another(intent, message, heard):
+            return
+        intent = self._with_perm_id(intent, message, heard)
+        if isinstance(message, OrderShown) and not message.completed:
+            intent = changes.compared(intent, message, heard)
         record = record_of(intent)
-        if isinstance(message, OrderShown) and intent.state in (*_UNSETTLED, IntentState.ACKNOWLEDGED):
-            wrong = None if record.disputed else reading.disagreement(message, intent.ticket)
-            if wrong is not None:
-                self._dispute(intent, message, wrong, heard)
-                return
-        intent = self._with_perm_id(intent, message.perm_id, heard)
         fact = reading.report(message, intent.ticket, intent.perm_ids)
         key = reading.status_key(message, record)
-        if fact is None or self._is_stale(intent, record, fact):
+        if (
+            fact is None
+            or self._is_stale(intent, record, fact)
+            or self._others_live(intent, message, fact, heard)
+        ):
             heard.facts.append((intent.placement_id, None))
             return
-        self._tell(intent, key, fact, heard)
+        heard.report(intent, key, fact)
+
+    def _is_another(self, intent: Intent, message: OrderShown | StatusShown, heard: Heard) -> bool:
+        """Whether the order under our reference is not the one that we sent; then a person is shown why."""
+        record = record_of(intent)
+        live = intent.state in (*_UNSETTLED, IntentState.ACKNOWLEDGED)
+        if not isinstance(message, OrderShown) or not live or record.disputed:
+            return False
+        wrong = reading.disagreement(
+            message, intent.ticket, quantities=changes.quantities(record), conid=record.conid
+        )
+        if wrong is not None:
+            self._dispute(intent, message, wrong, heard)
+        return wrong is not None
+
+    def _others_live(
+        self, intent: Intent, message: OrderShown | StatusShown, fact: PlacementReported, heard: Heard
+    ) -> bool:
+        """Whether this is the end of one of several orders behind our reference, and not of the last."""
+        if fact.status not in OVER or len(intent.perm_ids) < 2:
+            return False
+        record = record_of(intent)
+        ended = tuple(dict.fromkeys((*record.ended, message.perm_id)))
+        if not set(intent.perm_ids) - set(ended):
+            return False
+        reason = f"one of the orders behind our reference is {fact.status}; another one works on"
+        heard.surface(intent, f"ended/{message.perm_id}", repr(message), reason, message.received_ns)
+        heard.move(intent, intent.state, record.model_copy(update={"ended": ended}))
+        return True
 
     def _is_stale(self, intent: Intent, record: Record, fact: PlacementReported) -> bool:
         """Whether an order that is over is told again, or late as it was before; a disputed one can only end."""
@@ -169,13 +140,13 @@ class Translator:
             return
         intent = self._owner(message, heard)
         if intent is not None:
-            intent = self._with_perm_id(intent, message.perm_id, heard)
+            intent = self._with_perm_id(intent, message, heard)
             fact = reading.execution(message, intent.placement_id)
-            self._add(intent, key, fact, heard)
+            heard.add(intent, key, fact)
             heard.news.booked[key] = (intent.placement_id, fact)
             if intent.state in _UNSETTLED:
                 found = self._verdict(intent, PlacementStatus.WORKING, None, message)
-                self._tell(intent, f"found/{message.exec_id}", found, heard)
+                heard.report(intent, f"found/{message.exec_id}", found)
         else:
             heard.news.booked[key] = None
         heard.news.executions[message.exec_id] = intent
@@ -197,7 +168,7 @@ class Translator:
             return
         intent = executions[message.exec_id]
         if intent is not None:
-            self._add(intent, key, reading.charge(message), heard)
+            heard.add(intent, key, reading.charge(message))
         heard.news.booked[key] = None
 
     def _error(self, message: ErrorShown, heard: Heard) -> None:
@@ -221,8 +192,8 @@ class Translator:
             heard.follow_ups.append(FollowUp(Next.SETTLE_NOT_FOUND, intent.placement_id, text))
         elif means is not Meaning.INFORMATIONAL:
             reason = f"error {message.code} is not in our table; the order is what the broker says next"
-            self._surface(
-                intent, f"error/{message.order_id}/{message.code}", text, reason, message.received_ns, heard
+            heard.surface(
+                intent, f"error/{message.order_id}/{message.code}", text, reason, message.received_ns
             )
             heard.follow_ups.append(FollowUp(Next.LOOK, intent.placement_id, text))
 
@@ -230,22 +201,26 @@ class Translator:
         """Definitive for the first send of an order that nobody acknowledged; otherwise the lists decide."""
         if intent.state is IntentState.SENDING:
             key = f"rejected/{intent.client_id}:{intent.broker_order_id}"
-            self._tell(intent, key, self._verdict(intent, PlacementStatus.REJECTED, text, message), heard)
+            heard.report(intent, key, self._verdict(intent, PlacementStatus.REJECTED, text, message))
         elif intent.state is IntentState.IN_DOUBT:
             heard.follow_ups.append(FollowUp(Next.SETTLE_REJECTION, intent.placement_id, text))
         elif intent.state is IntentState.ACKNOWLEDGED:
             LOG.warning("ibkr.alarm.change_rejected", placement_id=intent.placement_id, error=text)
-            heard.follow_ups.append(FollowUp(Next.LOOK, intent.placement_id, text))
+            if not changes.spoken_against(intent, text, heard):
+                heard.follow_ups.append(FollowUp(Next.LOOK, intent.placement_id, text))
 
     def _duplicate(self, intent: Intent, message: ErrorShown, text: str, heard: Heard) -> None:
         """The venue has seen the id: from now on it is looked for and never sent again."""
         if intent.state in _UNSETTLED:
             self._doubt(intent, message, text, {"seen": True}, heard)
+        else:
+            # Of an order that lives it can only be the change; a finished one is what it is.
+            changes.spoken_against(intent, text, heard)
 
     def _dispute(self, intent: Intent, message: OrderShown, wrong: str, heard: Heard) -> None:
         """The order under our reference is another one: nothing more is sent, and a person is shown why."""
-        intent = self._with_perm_id(intent, message.perm_id, heard)
-        self._surface(intent, f"disagree/{message.perm_id}", repr(message), wrong, message.received_ns, heard)
+        intent = self._with_perm_id(intent, message, heard)
+        heard.surface(intent, f"disagree/{message.perm_id}", repr(message), wrong, message.received_ns)
         self._doubt(intent, message, wrong, {"seen": True, "disputed": True}, heard)
 
     def _doubt(
@@ -260,17 +235,16 @@ class Translator:
         number = record.doubts + 1
         told = {"status": PlacementStatus.IN_DOUBT, "reason": reason, "doubts": number}
         fact = self._verdict(intent, PlacementStatus.IN_DOUBT, reason, message)
-        self._add(intent, f"doubt-{number}/{intent.placement_id}", fact, heard)
-        self._move(intent, IntentState.IN_DOUBT, record.model_copy(update={**told, **update}), heard)
+        heard.add(intent, f"doubt-{number}/{intent.placement_id}", fact)
+        heard.move(intent, IntentState.IN_DOUBT, record.model_copy(update={**told, **update}))
 
     def _canceled(self, intent: Intent, message: ErrorShown, text: str, heard: Heard) -> None:
         if intent.state in (IntentState.DONE, IntentState.WITHDRAWN):
             return
         status = reading.placement_status("Cancelled", "", text, intent.ticket.time_in_force)
         key = f"canceled/{intent.client_id}:{intent.broker_order_id}"
-        self._tell(
-            intent, key, self._verdict(intent, status or PlacementStatus.CANCELED, text, message), heard
-        )
+        verdict = self._verdict(intent, status or PlacementStatus.CANCELED, text, message)
+        heard.report(intent, key, verdict)
 
     def _verdict(
         self,
@@ -292,18 +266,17 @@ class Translator:
 
     def _owner(self, message: OrderShown | StatusShown | ExecutionShown, heard: Heard) -> Intent | None:
         """The intent behind a message: by orderRef, then permId, then our own (clientId, orderId)."""
-        intents = self._store.intents
         ref = message.order_ref if isinstance(message, OrderShown | ExecutionShown) else ""
         placement_id = placement_of(ref)
         found: Intent | None = None
         if placement_id is not None:
-            found = heard.intents.get(placement_id) or intents.get(placement_id)
+            found = heard.owners.by_placement(placement_id)
         elif not ref:
-            found = intents.by_perm_id(message.perm_id) if message.perm_id > 0 else None
+            found = heard.owners.by_perm_id(message.perm_id)
             if found is None and message.client_id == self._settings.client_id and message.order_id > 0:
                 found = self._by_broker_id(message.order_id)
         if found is None:
-            self._keep_foreign(message, heard)
+            self._quarantine.meet(message, heard.foreign)
             return None
         # Another session's order, seen in a list of all clients: that session reports it.
         return heard.intents.get(found.placement_id, found) if found.gateway == self._settings.name else None
@@ -311,84 +284,24 @@ class Translator:
     def _by_broker_id(self, order_id: int) -> Intent | None:
         return self._store.intents.by_broker_id(self._settings.client_id, order_id, self._settings.name)
 
-    def _keep_foreign(self, message: OrderShown | StatusShown | ExecutionShown, heard: Heard) -> None:
-        what = message.exec_id if isinstance(message, ExecutionShown) else message.status
-        key = f"foreign/{message.perm_id}/{message.client_id}:{message.order_id}/{what}"
-        if key in self._memory.foreign or key in heard.news.foreign:
-            return
-        heard.news.foreign.add(key)
-        reason = "an order that this system did not place"
-        LOG.warning("ibkr.foreign_order", perm_id=message.perm_id, client_id=message.client_id, what=what)
-        heard.rows.append(
-            InboxMessage(
-                natural_key=key,
-                order_id=None,
-                fact=None,
-                raw=repr(message),
-                reason=reason,
-                ts_init_ns=message.received_ns,
-            )
-        )
-
-    # What is written
-
-    def _with_perm_id(self, intent: Intent, perm_id: int, heard: Heard) -> Intent:
+    def _with_perm_id(
+        self, intent: Intent, message: OrderShown | StatusShown | ExecutionShown, heard: Heard
+    ) -> Intent:
+        """The intent with the permanent id of the message. A second one is a second order: shown, never hidden."""
+        perm_id = message.perm_id
         if perm_id <= 0 or perm_id in intent.perm_ids:
             return intent
-        if intent.perm_ids:
+        known = intent.perm_ids
+        intent = heard.keep(intent.model_copy(update={"perm_ids": (*known, perm_id)}))
+        if known:
             LOG.error(
                 "ibkr.alarm.second_order_at_the_broker",
                 placement_id=intent.placement_id,
-                perm_ids=(*intent.perm_ids, perm_id),
+                perm_ids=intent.perm_ids,
             )
-        return self._keep(intent.model_copy(update={"perm_ids": (*intent.perm_ids, perm_id)}), heard)
-
-    def _tell(self, intent: Intent, key: str, fact: PlacementReported, heard: Heard) -> None:
-        """Report a status, and move the intent where it leads."""
-        self._add(intent, key, fact, heard)
-        if intent.state is IntentState.WITHDRAWN:
-            if fact.status not in OVER:
-                LOG.error("ibkr.alarm.withdrawn_order_is_alive", placement_id=intent.placement_id)
-                heard.follow_ups.append(FollowUp(Next.CANCEL_AGAIN, intent.placement_id, str(fact.status)))
-            return
-        state = IntentState.DONE if fact.status in OVER else IntentState.ACKNOWLEDGED
-        update = {"status": fact.status, "filled": fact.filled_quantity, "reason": fact.reason}
-        self._move(intent, state, record_of(intent).model_copy(update=update), heard)
-
-    def _move(self, intent: Intent, state: IntentState, record: Record, heard: Heard) -> None:
-        self._keep(intent.model_copy(update={"state": state, "detail": record.model_dump_json()}), heard)
-
-    def _keep(self, intent: Intent, heard: Heard) -> Intent:
-        heard.intents[intent.placement_id] = intent
-        heard.changed.add(intent.placement_id)
+            reason = (
+                f"the broker has a second order under our reference: permId {perm_id} beside {known[0]}. Both have our "
+                "order id, so a cancel cannot be aimed at one of them: cancel one in TWS"
+            )
+            heard.surface(intent, f"second-order/{perm_id}", repr(message), reason, message.received_ns)
         return intent
-
-    def _add(self, intent: Intent, key: str, fact: Fact, heard: Heard) -> None:
-        heard.rows.append(
-            InboxMessage(natural_key=key, order_id=intent.order_id, fact=fact, ts_init_ns=fact.ts_init_ns)
-        )
-        heard.facts.append((intent.placement_id, fact))
-
-    def _surface(self, intent: Intent, key: str, raw: str, reason: str, at_ns: int, heard: Heard) -> None:
-        """Show something to whoever looks at the order, without changing it."""
-        LOG.error("ibkr.alarm.surfaced", placement_id=intent.placement_id, reason=reason, raw=raw)
-        fact = Unreadable(source=Venue.IBKR, raw=raw, reason=reason, ts_event_ns=at_ns, ts_init_ns=at_ns)
-        self._add(intent, f"surfaced/{intent.placement_id}/{key}", fact, heard)
-
-    def _unreadable(self, raw: str, reason: str, at_ns: int, heard: Heard) -> None:
-        LOG.error("ibkr.alarm.unreadable", reason=reason, raw=raw)
-        heard.rows.append(
-            InboxMessage(
-                natural_key=f"unreadable/{at_ns}/{hash(raw) & 0xFFFFFFFF:08x}",
-                order_id=None,
-                fact=None,
-                raw=raw,
-                reason=reason,
-                ts_init_ns=at_ns,
-            )
-        )
-
-
-def record_of(intent: Intent) -> Record:
-    """What is known of the placement behind `intent`."""
-    return Record.model_validate_json(intent.detail) if intent.detail else Record()

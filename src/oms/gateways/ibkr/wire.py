@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
-from ib_async import IB, Contract, ContractDetails, Order, StartupFetch
+from ib_async import IB, Contract, ContractDetails, Order, PriceIncrement, RequestError, StartupFetch
+from ib_async import Position as LibraryPosition
 
 from oms.gateways.errors import GatewayNotReady
 from oms.gateways.ibkr.messages import Message, Tap
@@ -15,12 +16,18 @@ from oms.gateways.ibkr.settings import IBKRSettings
 LOG = structlog.get_logger()
 _REQUEST_IDS_FROM = 1_000_000_000
 """ib_async numbers requests and orders from one counter. Requests start here, so an error names one or the other."""
-_SYNC_MESSAGES = 12
-_SYNC = StartupFetch.ORDERS_OPEN | StartupFetch.ORDERS_COMPLETE | StartupFetch.EXECUTIONS
+_PATIENCE = 10
+"""A long list takes its time: so many deadlines are granted while messages keep coming."""
+_SYNC_MESSAGES = 4
+_SYNC = StartupFetch(0)
+"""The lists are asked for by the first reconciliation; at connect they would only be read once more."""
 
 
 class Wire:
-    """One ib_async session, reused over reconnects. Every message of ours takes its turn at the pacer first."""
+    """One ib_async session, reused over reconnects. Every message of ours takes its turn at the pacer first.
+
+    `fence` raises GatewayNotReady where this process may no longer act; it is asked before each byte about orders.
+    """
 
     def __init__(
         self,
@@ -28,8 +35,10 @@ class Wire:
         receive: Callable[[Message], None],
         on_lost: Callable[[], None],
         clock: Callable[[], int],
+        fence: Callable[[], None],
     ) -> None:
         self._settings = settings
+        self._fence = fence
         self._ib = IB()
         self._client: Any = self._ib.client
         self._ib.TimezoneTWS = settings.timezone
@@ -39,8 +48,11 @@ class Wire:
         self.next_order_id = 1
         self.refusal: str | None = None
         self._failed = asyncio.Event()
-        Tap(self._ib, receive, self._next_valid_id, clock)
-        self._ib.disconnectedEvent += on_lost
+        self._broken = asyncio.Event()
+        self._on_lost = on_lost
+        self._positions = asyncio.Lock()
+        self._tap = Tap(self._ib, receive, self._next_valid_id, clock)
+        self._ib.disconnectedEvent += self._lost
         self._client.apiError += self._api_error
         self._client.throttleStart += self._throttled
 
@@ -49,7 +61,9 @@ class Wire:
     async def connect(self) -> None:
         """Connect and sync. Raises OSError, ConnectionError or TimeoutError; `refusal` says more where known."""
         self._failed.clear()
+        self._broken.clear()
         self.refusal = None
+        self._leave_behind()
         self._client.updateReqId(_REQUEST_IDS_FROM)
         seconds = self._settings.connect_timeout_seconds
         connecting = asyncio.create_task(
@@ -82,6 +96,15 @@ class Wire:
         elif self._client.isConnected():
             self._client.disconnect()
 
+    def _leave_behind(self) -> None:
+        """End an old connection whose peer does not take our last bytes: the library would wait for it."""
+        if self._client.conn.transport is not None:
+            self._client.conn.transport.abort()
+
+    def _lost(self) -> None:
+        self._broken.set()
+        self._on_lost()
+
     @property
     def is_connected(self) -> bool:
         return bool(self._client.isReady())
@@ -105,16 +128,17 @@ class Wire:
 
     def place(self, order_id: int, contract: Contract, order: Order) -> None:
         """Write a placeOrder. Raises GatewayNotReady where nothing was written."""
-        self._require_connection()
+        self._require_leave()
         # Below ib_async's IB.placeOrder, whose own order book raises after the bytes have left.
         self._client.placeOrder(order_id, contract, order)
 
     def cancel(self, order_id: int) -> None:
         """Write a cancelOrder. Raises GatewayNotReady where nothing was written."""
-        self._require_connection()
+        self._require_leave()
         self._client.cancelOrder(order_id, "")
 
-    def _require_connection(self) -> None:
+    def _require_leave(self) -> None:
+        self._fence()
         if not self.is_connected:
             raise GatewayNotReady("not connected")
 
@@ -136,16 +160,63 @@ class Wire:
         found: list[ContractDetails] = await self._ask(lambda: self._ib.reqContractDetailsAsync(contract))
         return found
 
+    async def positions(self) -> list[LibraryPosition]:
+        """Every position of the login, as the library has it; what is not among them is zero.
+
+        Raises GatewayNotReady where the answer did not come or not whole: then nothing is known, and nothing is
+        zero.
+        """
+        async with self._positions:
+            try:
+                found: list[LibraryPosition] = await self._ask(self._ib.reqPositionsAsync)
+            except TimeoutError as error:
+                # A late end would complete the next question with half an answer: only a new connection is clean.
+                self.disconnect()
+                raise GatewayNotReady("IBKR did not answer the question for positions") from error
+            except (ConnectionError, RequestError) as error:
+                raise GatewayNotReady(f"IBKR did not tell the positions: {error!r}") from error
+        return found
+
+    async def market_rule(self, rule_id: int) -> list[PriceIncrement] | None:
+        """The price bands of a market rule; None where the gateway does not tell."""
+        bands: list[PriceIncrement] | None = await self._ask(lambda: self._ib.reqMarketRuleAsync(rule_id))
+        return bands
+
     async def heartbeat(self) -> None:
-        """Ask for the time. Raises TimeoutError where the peer is silent, ConnectionError where it is gone."""
-        await self.pacer.turn(Urgency.QUERY)
-        async with asyncio.timeout(self._settings.heartbeat_seconds):
-            await self._ib.reqCurrentTimeAsync()
+        """Ask for the time. Raises TimeoutError where the peer is silent, ConnectionError where it is gone.
+
+        A peer that sends a long list is not silent: the answer may stand behind it.
+        """
+        seconds = self._settings.heartbeat_seconds
+        await self.pacer.turn(Urgency.HEARTBEAT)
+        await self._answered(self._ib.reqCurrentTimeAsync, seconds)
 
     async def _ask(self, request: Callable[[], Awaitable[Any]]) -> Any:
         await self.pacer.turn(Urgency.QUERY)
-        async with asyncio.timeout(self._settings.request_timeout_seconds):
-            return await request()
+        return await self._answered(request, self._settings.request_timeout_seconds)
+
+    async def _answered(self, request: Callable[[], Awaitable[Any]], seconds: float) -> Any:
+        """The answer to a question. Raises TimeoutError where nothing at all has come for `seconds`, or no answer
+        in ten times as long, and ConnectionError where the connection breaks.
+
+        The library forgets its questions when we hang up, and never tells who waits.
+        """
+        asking = asyncio.ensure_future(request())
+        breaking = asyncio.ensure_future(self._broken.wait())
+        try:
+            for _ in range(_PATIENCE):
+                heard = self._tap.messages
+                await asyncio.wait({asking, breaking}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+                if asking.done():
+                    return asking.result()
+                if breaking.done():
+                    raise ConnectionError("the connection broke before the answer")
+                if self._tap.messages == heard:
+                    break
+            raise TimeoutError
+        finally:
+            asking.cancel()
+            breaking.cancel()
 
     # What the library tells
 

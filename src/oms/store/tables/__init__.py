@@ -12,9 +12,11 @@ from oms.store.tables.book import (
     placements,
     stream_head,
 )
+from oms.store.tables.breaks import breaks, foreign_executions, foreign_orders
 from oms.store.tables.compliance import breaches, reservations, rule_versions, verdicts
 from oms.store.tables.control import account_groups, baskets, control_journal, halts, invariants
 from oms.store.tables.reference import accounts, instruments, portfolios, prices, rules
+from oms.store.tables.statements import statement_trades, statements
 from oms.store.tables.venues import broker_order_ids, gateways, inbox, intent_perm_ids, intents, leases
 
 __all__ = [
@@ -23,9 +25,12 @@ __all__ = [
     "allocations",
     "baskets",
     "breaches",
+    "breaks",
     "broker_order_ids",
     "control_journal",
     "fills",
+    "foreign_executions",
+    "foreign_orders",
     "gateways",
     "halts",
     "idempotency",
@@ -47,6 +52,8 @@ __all__ = [
     "reservations",
     "rule_versions",
     "rules",
+    "statement_trades",
+    "statements",
     "stream_head",
     "verdicts",
 ]

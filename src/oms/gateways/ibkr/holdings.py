@@ -1,0 +1,126 @@
+"""What each side has of a contract, matched: by contract id where one is known, else by description. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from ib_async import Contract, Position
+
+from oms.domain.breaks import Difference
+from oms.domain.numbers import ZERO, add, plain, subtract
+from oms.domain.reference import Instrument
+from oms.gateways.ibkr.messages import decimal_of
+
+Description = tuple[str, ...]
+Key = tuple[str, int | Description]
+"""(account, contract id or description)."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One contract in one account, signed quantities. `conid` 0: nobody knows it yet."""
+
+    account: str
+    conid: int
+    described: Description
+    ours: Decimal = ZERO
+    theirs: Decimal = ZERO
+    instrument_id: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """How a person knows it: `AAPL STK USD 265598`, `AAPL OPT USD 20270319 150 C 123456`."""
+        return " ".join((*self.described, *([str(self.conid)] if self.conid else [])))
+
+    @property
+    def gap(self) -> Decimal:
+        """By how much theirs is more than ours."""
+        return subtract(self.theirs, self.ours)
+
+    def plus(self, other: "Line") -> "Line":
+        """Both together; what one does not know the other may."""
+        return replace(
+            self,
+            conid=self.conid or other.conid,
+            ours=add(self.ours, other.ours),
+            theirs=add(self.theirs, other.theirs),
+            instrument_id=self.instrument_id or other.instrument_id,
+        )
+
+
+def our_line(account: str, instrument: Instrument, conid: int | None, quantity: Decimal) -> Line:
+    """A holding of the order book."""
+    parts = (
+        instrument.symbol,
+        str(instrument.sec_type),
+        instrument.currency,
+        instrument.expiry.strftime("%Y%m%d") if instrument.expiry else "",
+        plain(instrument.strike) if instrument.strike is not None else "",
+        instrument.right or "",
+    )
+    known = instrument.conid or conid or 0
+    return Line(account, known, _without_gaps(parts), ours=quantity, instrument_id=instrument.instrument_id)
+
+
+def their_line(position: Position) -> Line:
+    """A position of the broker. Raises ValueError for a quantity that is no number."""
+    contract: Contract = position.contract
+    strike = decimal_of(contract.strike or 0)
+    parts = (
+        contract.symbol,
+        contract.secType,
+        contract.currency,
+        contract.lastTradeDateOrContractMonth[:8],
+        plain(strike) if strike else "",
+        contract.right[:1] if contract.right[:1] in ("C", "P") else "",
+    )
+    quantity = decimal_of(position.position)
+    return Line(position.account, contract.conId, _without_gaps(parts), theirs=quantity)
+
+
+def matched(lines: Iterable[Line]) -> dict[Key, Line]:
+    """One line for each contract in each account.
+
+    A line without a contract id belongs to the one contract that is described alike; where several are, it stands
+    by itself. A later line of the broker's about the same contract replaces an earlier one: it tells a change.
+    """
+    every = list(lines)
+    conids = _conids(every)
+    found: dict[Key, Line] = {}
+    for line in every:
+        conid = line.conid or conids.get(line.described, 0)
+        key: Key = (line.account, conid or line.described)
+        found[key] = found[key].plus(line) if key in found else replace(line, conid=conid)
+    return found
+
+
+def latest(positions: Iterable[Position]) -> list[Position]:
+    """The last word on each contract in each account."""
+    return list({(one.account, one.contract.conId): one for one in positions}.values())
+
+
+def difference(line: Line, foreign: Decimal) -> Difference:
+    """What a line shows. `foreign`: what orders that are not ours have executed of it today, signed."""
+    detail = f"{line.subject}: the broker has {plain(line.theirs)}, the order book {plain(line.ours)}"
+    if foreign:
+        detail += f"; of the difference {plain(foreign)} was executed today by orders that are not ours"
+    return Difference(
+        subject=line.subject,
+        ours=plain(line.ours),
+        theirs=plain(line.theirs),
+        detail=detail,
+        instrument_id=line.instrument_id,
+    )
+
+
+def _conids(lines: Iterable[Line]) -> dict[Description, int]:
+    """The contract id behind each description that means one contract."""
+    known: dict[Description, set[int]] = {}
+    for line in lines:
+        if line.conid:
+            known.setdefault(line.described, set()).add(line.conid)
+    return {described: next(iter(conids)) for described, conids in known.items() if len(conids) == 1}
+
+
+def _without_gaps(parts: tuple[str, ...]) -> Description:
+    return tuple(part for part in parts if part)
