@@ -13,18 +13,19 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 from unittest.mock import patch
 
 import typer
+from cells import code, own_docstring, seconds, table
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from temporalio import workflow
+from venue_tables import faults, ibkr_codes, ibkr_orders, ibkr_strategies
 
 from oms.api import routers
-from oms.cli import administration, benchmarking, demo, loading, orders, running, submitting
+from oms.cli.main import with_commands
 from oms.domain.commands import BOOKING, ECONOMIC
 from oms.domain.errors import MEANING, Code
 from oms.domain.events import Happening
@@ -39,11 +40,10 @@ from oms.domain.lifecycle import (
     TERMINAL,
     Gate,
 )
+from oms.domain.reference import InstrumentsFound
 from oms.domain.rules.registry import BUILT_IN
 from oms.domain.terms import ExceptionCode, Role, State
-from oms.domain.venues import VenueAnswer
-from oms.gateways.ibkr.error_codes import Meaning, meaning
-from oms.paper.faults import FaultKind
+from oms.domain.venues import Resynced, VenueAnswer
 from oms.workers.settings import PREFIX, Settings
 from oms.workflows.contract import OPENED_UPDATE, SEARCH_ATTRIBUTES
 from oms.workflows.ports import LOCAL_PORTS, PORTS, LocalPort, Port
@@ -53,45 +53,10 @@ PAGES = (DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md")))
 _BLOCK = re.compile(r"(?P<open><!-- table: (?P<name>[a-z-]+) -->\n).*?(?P<close><!-- end -->)", re.DOTALL)
 _OPENING = re.compile(r"<!-- table: [a-z-]+ -->")
 _LIVE = frozenset(State) - TERMINAL
-_LARGEST_CODE = 20_000
 
 
 class Stale(Exception):
     """A page whose tables are not what the code says, in one line."""
-
-
-# -- Markdown ------------------------------------------------------------------------------------------
-
-
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; a bar or a line break inside a cell is written so that it stays inside."""
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(_cell(text) for text in line)} |" for line in lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
-
-
-def code(*names: str) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
-def own_docstring(kind: type) -> str:
-    """The docstring that the class itself carries, not one it inherits."""
-    return inspect.cleandoc(kind.__dict__.get("__doc__") or "")
-
-
-def sentences(kind: type) -> dict[str, str]:
-    """`NAME: what it means.` from an enum's docstring, by name; NAME may stand anywhere after a full stop."""
-    text = " ".join(own_docstring(kind).split())
-    names = "|".join(member.name for member in kind)  # type: ignore[attr-defined]
-    parts = re.split(rf"\b({names}): ", text)
-    return {name: said.strip() for name, said in zip(parts[1::2], parts[2::2], strict=True)}
-
-
-def seconds(span: timedelta | None) -> str:
-    return "none" if span is None else f"{span.total_seconds():g} s"
 
 
 # -- The lifecycle ---------------------------------------------------------------------------------------
@@ -186,7 +151,7 @@ def routes() -> str:
         for route in router.routes if router is not None else ():
             if isinstance(route, APIRoute):
                 said = inspect.cleandoc(route.endpoint.__doc__ or "").split("\n\n")[0]
-                rows.append([route.operation_id or "", f"`{_verb(route)} {route.path}`", said])
+                rows.append([route.operation_id or "", f"`{_verb(route)} {route.path_format}`", said])
     return table(("Operation", "Request", "What it does"), sorted(rows, key=lambda row: row[1].split(" ")[1]))
 
 
@@ -245,7 +210,7 @@ def _port_row(port: LocalPort[Any, Any] | Port[Any, Any]) -> list[str]:
     again = f"from {seconds(retry.initial_interval)}, times {retry.backoff_coefficient:g}, up to {seconds(retry.maximum_interval)}"
     is_local = isinstance(port, LocalPort)
     where = "the order worker"
-    if port.result is VenueAnswer:
+    if port.result in (VenueAnswer, Resynced, InstrumentsFound):
         where = "the gateway that owns the account"
     return [
         code(port.name),
@@ -309,53 +274,18 @@ def oms_options() -> dict[str, set[str]]:
 
 
 def _application() -> Any:
-    application = typer.Typer()
-    for room in (running, administration, benchmarking, demo, orders, submitting, loading):
-        room.add_commands(application)
-    return typer.main.get_command(application)
+    return typer.main.get_command(with_commands(typer.Typer()))
 
 
 def _walk(command: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """The commands below `command`, the groups themselves left out."""
+    """The commands below `command`; of the groups only those that do something by themselves."""
     if command.hidden:
         return
     parts = getattr(command, "commands", {})
-    if not parts:
+    if not parts or command.invoke_without_command:
         yield name, command
     for part, below in parts.items():
         yield from _walk(below, f"{name} {part}")
-
-
-# -- The venues ------------------------------------------------------------------------------------------
-
-
-def ibkr_codes() -> str:
-    """What each TWS message code means to an order or to the session."""
-    told = sentences(Meaning)
-    known: dict[Meaning, list[int]] = {}
-    for number in range(_LARGEST_CODE):
-        known.setdefault(meaning(number), []).append(number)
-    rows = []
-    for each in Meaning:
-        numbers = "every other code" if each is Meaning.SURFACED else _ranges(known.get(each, []))
-        rows.append([each.value, told[each.name], numbers])
-    return table(("Meaning", "What follows", "Codes"), rows)
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
-
-
-def faults() -> str:
-    """What the paper IB Gateway can be told to do wrong."""
-    told = sentences(FaultKind)
-    return table(("Fault", "What happens to a placeOrder"), ([code(f), told[f.name]] for f in FaultKind))
 
 
 # -- The decisions ---------------------------------------------------------------------------------------
@@ -384,6 +314,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "ports": ports,
     "search-attributes": search_attributes,
     "command-line": command_line,
+    "ibkr-orders": ibkr_orders,
+    "ibkr-strategies": ibkr_strategies,
     "ibkr-codes": ibkr_codes,
     "faults": faults,
     "decisions": decisions,

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from sqlalchemy import update
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.worker import Worker
@@ -19,7 +20,8 @@ from oms.api.context import APIContext
 from oms.domain.facts import Charged, Executed, Fact, PlacementReported
 from oms.domain.identifiers import workflow_id
 from oms.domain.terms import PlacementStatus, Role
-from oms.domain.venues import PlacementTicket, VenueAnswer
+from oms.domain.venues import PlacementTicket, Resynced, VenueAnswer
+from oms.store import tables
 from oms.workflows.contract import VENUE_FACTS_SIGNAL, gateway_queue
 from tests.stack import until
 
@@ -38,9 +40,17 @@ class SilentVenue:
     async def cancel(self, _asked: PlacementTicket) -> VenueAnswer:
         return VenueAnswer()
 
+    @activity.defn(name="modify")
+    async def modify(self, _asked: PlacementTicket) -> VenueAnswer:
+        return VenueAnswer()
+
     @activity.defn(name="ask")
     async def ask(self, _asked: PlacementTicket) -> VenueAnswer:
         return VenueAnswer()
+
+    @activity.defn(name="resync")
+    async def resync(self, name: str) -> Resynced:
+        return Resynced(name=name, reconciled_ns=time.time_ns(), unsettled=1, foreign_orders=2, differences=3)
 
 
 @asynccontextmanager
@@ -49,7 +59,7 @@ async def venue_worker(client: Client) -> AsyncIterator[None]:
     async with Worker(
         client,
         task_queue=gateway_queue("IBKR", "DU001456"),
-        activities=[venue.place, venue.cancel, venue.ask],
+        activities=[venue.place, venue.cancel, venue.modify, venue.ask, venue.resync],
     ):
         yield
 
@@ -194,3 +204,10 @@ class Desk:
 
         found: dict[str, Any] = await until(look, f"{order_id} to read as awaited")
         return found
+
+    def forget_answer(self, idempotency_key: str) -> None:
+        """As if the process had died between what the request did and its answer."""
+        keys = tables.idempotency
+        forgotten = update(keys).where(keys.c.idempotency_key == idempotency_key).values(status=None)
+        with self.context.store.database.write() as connection:
+            assert connection.execute(forgotten).rowcount == 1

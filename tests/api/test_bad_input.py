@@ -55,7 +55,7 @@ def refused(answer: Any, status: int, code: str, field: str | None = None) -> di
         ({"order_type": "Stop", "limit_price": None}, "INVALID_ORDER_TYPE", "stop_price"),
         ({"order_type": "Iceberg"}, "VALIDATION_FAILED", "order_type"),
         ({"direction": "buy"}, "VALIDATION_FAILED", "direction"),
-        ({"time_in_force": "GTD"}, "VALIDATION_FAILED", None),
+        ({"time_in_force": "GTD"}, "VALIDATION_FAILED", "expires_at"),
         ({"time_in_force": "GTD", "expires_at": "2020-01-01T00:00:00Z"}, "VALIDATION_FAILED", "expires_at"),
         (
             {"time_in_force": "GTD", "expires_at": "9999-12-31T23:59:59-12:00"},

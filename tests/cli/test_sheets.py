@@ -141,6 +141,19 @@ def test_metadata_keeps_its_json_types() -> None:
     assert found[0].body == {**BODY, "metadata": {"a": 1.5, "b": [2, None], "c": True}}
 
 
+def test_handling_in_columns_and_in_objects() -> None:
+    bracket = {"bracket_id": "b-1", "role": "parent", "size": 2}
+    head = f"{HEAD},handling.trail_amount,handling.outside_rth,handling.bracket"
+    cell = json.dumps(bracket).replace('"', '""')
+    found = rows(f'{head}\n{GOOD},0.50,true,\n{GOOD},,,"{cell}"\n{GOOD},,,b-1\n')
+    assert found[0].body == {**BODY, "handling": {"trail_amount": "0.50", "outside_rth": "true"}}
+    assert found[1].body == {**BODY, "handling": {"bracket": bracket}}
+    assert found[2].problem == "handling.bracket: 'b-1' is not a JSON object"
+    told = '{"trail_amount": 0.12345678901234567890, "outside_rth": true}'
+    (exact,) = rows(json.dumps(FLAT)[:-1] + f', "handling": {told}}}', "orders.jsonl")
+    assert exact.body == {**BODY, "handling": {"trail_amount": "0.12345678901234567890", "outside_rth": True}}
+
+
 def test_an_instrument_is_named_once() -> None:
     found = rows(json.dumps([{**FLAT, "instrument_id": "INS-1"}]), "orders.json")
     assert found[0].problem == "give either instrument_id or symbol, and not both"

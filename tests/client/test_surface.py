@@ -94,6 +94,15 @@ SHOWN = {
     "AccountGroup": models.AccountGroup,
     "ImportView": models.Imported,
     "LineView": models.ImportedLine,
+    "Handling": models.Handling,
+    "Bracket": models.Bracket,
+    "ChangeView": models.Change,
+    "Rounding": models.Rounding,
+    "GatewayView": models.Gateway,
+    "AccountHealthView": models.AccountHealth,
+    "ResyncedView": models.Resynced,
+    "BreakView": models.Break,
+    "ForeignOrderView": models.ForeignOrder,
 }
 KINDS = (Operation, Every, Stream)
 

@@ -1,6 +1,7 @@
 """What the tests of the documentation share: the generator, which is a program and not a package."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def tables() -> ModuleType:
+    sys.path.insert(0, str(ROOT / "docs"))  # as for a program that is run from there
     spec = importlib.util.spec_from_file_location("docs_tables", ROOT / "docs" / "tables.py")
     assert spec is not None
     assert spec.loader is not None

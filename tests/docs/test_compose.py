@@ -2,9 +2,11 @@
 
 import json
 import re
+from datetime import datetime, time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
@@ -116,7 +118,7 @@ def test_no_secret_is_written_down(services: dict[str, Service]) -> None:
     for name, service in services.items():
         for variable, value in service.get("environment", {}).items():
             if _SECRET.search(variable):
-                assert re.match(r"\$\{\w+:\?", str(value)), (name, variable)
+                assert re.match(r"\$\{\w+:(\?|-\})", str(value)), (name, variable)
             assert not re.search(r"://[^:/]+:[^$@]+@", str(value)), (name, variable)
 
 
@@ -143,9 +145,29 @@ def test_what_stays_up_says_how_it_is(services: dict[str, Service]) -> None:
     assert silent == {"temporal-ui", "ib-gateway"}
 
 
-def test_workers_scale_and_a_client_id_has_one_gateway(services: dict[str, Service]) -> None:
+def test_workers_scale_and_a_session_has_a_standby(services: dict[str, Service]) -> None:
+    """Two containers of one service need names and ports of their own, and one client id, for one lease."""
     assert services["worker"]["deploy"]["replicas"] > 1
-    assert services["gateway-ibkr"]["deploy"]["replicas"] == 1
+    gateway = services["gateway-ibkr"]
+    assert gateway["deploy"]["replicas"] == 2
+    assert not {"container_name", "ports", "hostname"} & gateway.keys()
+    assert _environment(gateway)["OMS_IBKR_CLIENT_ID"] == "17"
+
+
+def test_the_gateway_knows_when_the_broker_restarts(services: dict[str, Service]) -> None:
+    restarts = services["ib-gateway"]["environment"]
+    closes = _environment(services["gateway-ibkr"])["OMS_IBKR_DAILY_RESTART"]
+    assert f"{time.fromisoformat(closes):%I:%M %p}" == restarts["AUTO_RESTART_TIME"]
+    zones = [ZoneInfo(restarts["TIME_ZONE"]), ZoneInfo(Settings().ibkr_timezone)]
+    for month in (1, 7):
+        assert len({datetime(2026, month, 1, tzinfo=zone).utcoffset() for zone in zones}) == 1
+    assert restarts["READ_ONLY_API"] == "no"
+
+
+def test_statements_are_fetched_by_the_workers(ours: dict[str, Service]) -> None:
+    fetching = {name for name, service in ours.items() if "OMS_FLEX_TOKEN" in _environment(service)}
+    assert fetching == {"worker"}
+    assert _environment(ours["worker"])["OMS_FLEX_TOKEN"] == "", "without one in .env nothing is fetched"
 
 
 def test_the_namespace_gets_every_search_attribute(services: dict[str, Service]) -> None:

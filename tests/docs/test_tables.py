@@ -14,7 +14,8 @@ from oms.api import metrics
 from oms.domain.errors import Code
 from oms.domain.events import Happening
 from oms.domain.lifecycle import GATES
-from oms.domain.terms import ExceptionCode, PlacementStatus, Role, State, Venue
+from oms.domain.terms import ExceptionCode, OrderType, PlacementStatus, Role, State, TimeInForce, Venue
+from oms.store import GatewayState
 from oms.store import tables as store_tables
 from oms.workers.settings import PREFIX, Settings
 from oms.workers.stack import Stack
@@ -23,11 +24,17 @@ from tests.docs.conftest import ROOT
 _LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (?P<title>.+)$", re.MULTILINE)
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-_COMMAND = re.compile(r"(?:^|[`\s/])oms (?P<words>[a-z]+(?: [a-z]+)?)")
+_COMMAND = re.compile(r"(?:^|[`\s/])oms (?P<words>[a-z][a-z-]*(?: [a-z][a-z-]*)?)")
 _VARIABLE = re.compile(r"\bOMS_[A-Z_]+\b")
 _PLACE_OF_A_MACHINE = re.compile(r"(?<![\w.])(?:/home/|/Users/|/root/|/tmp/|[A-Z]:\\)")
-_NOT_SETTINGS = {"OMS_API_URL", "OMS_API_KEY", "OMS_UI_URL", "OMS_POSTGRES_PASSWORD"}
-"""Variables of the command line's client and of the compose file alone."""
+_NOT_SETTINGS = {
+    "OMS_API_URL",
+    "OMS_API_KEY",
+    "OMS_UI_URL",
+    "OMS_POSTGRES_PASSWORD",
+    "OMS_TESTS_HYPOTHESIS",
+}
+"""Variables of the command line's client, of the compose file and of the tests alone."""
 
 
 def test_no_table_is_stale(tables: ModuleType) -> None:
@@ -83,6 +90,9 @@ def test_a_bar_in_a_cell_stays_in_it(tables: ModuleType) -> None:
         ("docs/lifecycle.md", ExceptionCode),
         ("docs/lifecycle.md", PlacementStatus),
         ("docs/operations.md", ExceptionCode),
+        ("docs/operations.md", GatewayState),
+        ("docs/api.md", OrderType),
+        ("docs/api.md", TimeInForce),
         ("docs/api.md", Role),
     ],
 )
@@ -107,6 +117,7 @@ def test_every_setting_is_explained(pages: dict[str, str]) -> None:
 def test_every_metric_is_explained(pages: dict[str, str]) -> None:
     told = set(re.findall(r'"(oms_\w+)"', inspect.getsource(metrics)))
     assert told
+    told |= {f"oms_gateway_{name}" for name in metrics.OF_GATEWAY}
     assert [name for name in told if name not in pages["docs/operations.md"]] == []
 
 

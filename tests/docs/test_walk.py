@@ -1,16 +1,19 @@
 """The shell examples of the documentation, typed as they are written, against a real `oms dev`."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import pytest
 
 from oms.domain.terms import Role
 from tests.docs.conftest import ROOT
-from tests.faults.desk import Desk
+from tests.faults.desk import Desk, until
 
 _TRY = r"<!-- try: {name} -->\n```sh\n(?P<text>.*?)^```$"
 pytestmark = [
@@ -85,3 +88,34 @@ def test_an_order_is_moved_as_the_interface_page_says(desk: Desk) -> None:
     asking = routed.splitlines()[0]
     _type(desk, "\n".join((asking, closing, rest)), ORDER=order_id)
     assert desk.order(order_id)["state"] == "RECONCILED"
+
+
+def _answers(written: str) -> list[dict[str, Any]]:
+    """The JSON objects that one command after the other has written."""
+    decoder, found = json.JSONDecoder(), []
+    while written:
+        answer, end = decoder.raw_decode(written)
+        found.append(answer)
+        written = written[end:].lstrip()
+    return found
+
+
+def test_a_trailing_stop_as_the_page_on_interactive_brokers_says(desk: Desk) -> None:
+    desk.instrument("AAPL")
+    asking = _example("docs/api.md", "move").splitlines()[0]
+    (order,) = _answers(_type(desk, "\n".join((asking, _example("docs/ibkr.md", "trailing")))))
+    assert (order["order_type"], order["handling"]["trail_percent"]) == ("TrailingStop", "2.5")
+
+
+def test_a_bracket_as_the_page_on_interactive_brokers_says(desk: Desk) -> None:
+    """All three are at the broker once the last one is there; none of them is a second before."""
+    desk.instrument("AAPL")
+    asking = _example("docs/api.md", "move").splitlines()[0]
+    opened = _answers(_type(desk, "\n".join((asking, _example("docs/ibkr.md", "bracket")))))
+    assert [order["handling"]["bracket"]["role"] for order in opened] == ["parent", "child", "child"]
+    for order in opened:
+        until("the bracket to be at the broker", partial(_works, desk, order["order_id"]))
+
+
+def _works(desk: Desk, order_id: str) -> bool:
+    return [one["status"] for one in desk.order(order_id)["placements"]] == ["WORKING"]

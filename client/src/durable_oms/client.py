@@ -19,6 +19,7 @@ from durable_oms.surface.orders import Orders
 from durable_oms.surface.placements import Placements
 from durable_oms.surface.reference import Reference
 from durable_oms.surface.restructuring import Restructuring
+from durable_oms.surface.venues import Venues
 
 BASE_URL = "http://localhost:9191"
 TIMEOUT_SECONDS = 30.0
@@ -26,7 +27,17 @@ RETRIES = Retries()
 
 
 class _OrderBook(
-    Orders, Lifecycle, Verdicts, Restructuring, Baskets, Allocations, Compliance, Control, Reference, Imports
+    Orders,
+    Lifecycle,
+    Verdicts,
+    Restructuring,
+    Baskets,
+    Allocations,
+    Compliance,
+    Control,
+    Reference,
+    Imports,
+    Venues,
 ):
     """Every operation of the order book."""
 

@@ -39,6 +39,9 @@ class OrderType(StrEnum):
     STOP = "Stop"
     STOP_LIMIT = "StopLimit"
     PREVIOUSLY_QUOTED = "PreviouslyQuoted"
+    TRAILING_STOP = "TrailingStop"
+    TRAILING_STOP_LIMIT = "TrailingStopLimit"
+    MID_PRICE = "MidPrice"
 
 
 class TimeInForce(StrEnum):

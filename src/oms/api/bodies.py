@@ -6,11 +6,13 @@ from pydantic import Field, GetJsonSchemaHandler, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from oms.api.handling import HandlingBody
 from oms.api.new_order import ExactMetadata
 from oms.api.validation import UtcInstant
 from oms.domain.allocating import AveragePrice, ByPercentage, ByQuantity, ProRata, StepDown
 from oms.domain.commands import MAX_VIOLATIONS, OrderChanges, Reason, Violation
 from oms.domain.groups import Members
+from oms.domain.handling import Distance, Percentage
 from oms.domain.identifiers import Name
 from oms.domain.model import Model
 from oms.domain.numbers import Holding, Price, Quantity
@@ -68,7 +70,7 @@ class OverrideBody(Model):
 
 
 class PlacementBody(Model):
-    """Terms that are absent are the order's own."""
+    """Terms that are absent are the order's own. `strategy` and its `params` are in docs/ibkr.md."""
 
     venue: Name = Field(examples=["IBKR"])
     account: Name | None = Field(None, examples=["DU123456"])
@@ -77,8 +79,19 @@ class PlacementBody(Model):
     limit_price: Price | None = None
     stop_price: Price | None = None
     time_in_force: TimeInForce | None = None
-    strategy: Name | None = None
-    params: dict[Name, Name] = {}
+    strategy: Name | None = Field(None, examples=["VWAP"])
+    params: dict[Name, Name] = Field({}, examples=[{"max_percent": "10"}])
+    handling: HandlingBody | None = None
+
+
+class ModifyPlacementBody(Model):
+    """What to change; an absent term stays as it is. `quantity` is the placement's new total, and only smaller."""
+
+    quantity: Quantity | None = Field(None, examples=["50"])
+    limit_price: Price | None = Field(None, examples=["150.20"])
+    stop_price: Price | None = None
+    trail_amount: Distance | None = None
+    trail_percent: Percentage | None = None
 
 
 class ResolvePlacementBody(Model):

@@ -1,15 +1,39 @@
 """What Prometheus reads: requests by route and status, and the book as the store has it now."""
 
 from collections import Counter as Tally
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from oms.store import Store
+from oms.api.gateway_views import seconds_since
+from oms.store import GatewayReport, Store
 from oms.store.requests import open_requests
 
 _GATES = ("pre_trade", "post_trade")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+OF_GATEWAY: dict[str, tuple[str, Callable[[GatewayReport], float]]] = {
+    "connected": ("The venue session is up.", lambda report: report.connected),
+    "gate_open": ("Orders would be sent now.", lambda report: report.gate_open),
+    "in_doubt": ("Placements in doubt.", lambda report: report.in_doubt),
+    "queue": ("Messages from the venue that no order has yet.", lambda report: report.queue),
+    "waiting": ("Messages that wait for their turn to be sent.", lambda report: report.waiting),
+    "oldest_undelivered_seconds": (
+        "Age of the oldest message that no order has yet; 0 where there is none.",
+        lambda report: _age(report.oldest_undelivered_ns),
+    ),
+    "messages_per_second": (
+        "Messages sent to the venue in the last full second.",
+        lambda report: report.messages_per_second,
+    ),
+    "foreign_orders": (
+        "Working orders at the venue that are not ours.",
+        lambda report: report.foreign_orders,
+    ),
+    "open_breaks": ("Open breaks that it has found.", lambda report: report.open_breaks),
+    "reported_seconds": ("When it last reported, Unix time.", lambda report: report.updated_ns / 1e9),
+}
+"""By the end of the metric's name: what it says, and the number in a gateway's report."""
 
 
 class Metrics:
@@ -26,19 +50,11 @@ class Metrics:
         self._exceptions = Gauge(
             "oms_open_exceptions", "Open exceptions by code.", ("code",), registry=registry
         )
-        of_gateway = ("gateway",)
-        self._connected = Gauge(
-            "oms_gateway_connected", "The venue session is up.", of_gateway, registry=registry
-        )
-        self._open = Gauge(
-            "oms_gateway_gate_open", "Orders would be sent now.", of_gateway, registry=registry
-        )
-        self._doubts = Gauge("oms_gateway_in_doubt", "Placements in doubt.", of_gateway, registry=registry)
-        self._queue = Gauge("oms_gateway_queue", "Messages not delivered yet.", of_gateway, registry=registry)
-        self._reported = Gauge(
-            "oms_gateway_reported_seconds", "When it last reported, Unix time.", of_gateway, registry=registry
-        )
-
+        self._gateway = {
+            name: Gauge(f"oms_gateway_{name}", told, ("gateway",), registry=registry)
+            for name, (told, _) in OF_GATEWAY.items()
+        }
+        self._breaks = Gauge("oms_open_breaks", "Open breaks, whoever found them.", registry=registry)
         self._broken = Gauge(
             "oms_invariant_broken", "The business invariant does not hold.", ("name",), registry=registry
         )
@@ -74,11 +90,9 @@ class Metrics:
         for code, count in _open_exceptions(store).items():
             self._exceptions.labels(code).set(count)
         for report in store.gateways.all():
-            self._connected.labels(report.name).set(report.connected)
-            self._open.labels(report.name).set(report.gate_open)
-            self._doubts.labels(report.name).set(report.in_doubt)
-            self._queue.labels(report.name).set(report.queue)
-            self._reported.labels(report.name).set(report.updated_ns / 1e9)
+            for name, (_, measure) in OF_GATEWAY.items():
+                self._gateway[name].labels(report.name).set(measure(report))
+        self._breaks.set(store.breaks.count_open())
         self._read_compliance(store)
         for finding in store.findings.all():
             self._broken.labels(finding.name.value).set(finding.broken)
@@ -103,3 +117,7 @@ def _open_exceptions(store: Store) -> Tally[str]:
         cursor = page.next_cursor
         if cursor is None:
             return found
+
+
+def _age(since_ns: int | None) -> float:
+    return 0.0 if since_ns is None else seconds_since(since_ns)

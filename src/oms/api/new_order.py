@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, ValidationError
 
 from oms.api.access import Reach
+from oms.api.handling import PLAIN_BODY, HandlingBody, check_fit
 from oms.api.validation import UtcInstant, json_numbers, of_validation
 from oms.domain.commands import CreateOrder, Metadata, Route, check_prices
 from oms.domain.errors import Code, Refused
@@ -64,6 +65,7 @@ class NewOrder(Model):
     automation: Automation = Automation.MANUAL
     compliance: ComplianceMode = ComplianceMode.BUILTIN
     metadata: ExactMetadata = {}
+    handling: HandlingBody = PLAIN_BODY
 
 
 def resolve(store: Store, new: NewOrder, reach: Reach, by: str) -> tuple[CreateOrder, Instrument, str]:
@@ -72,7 +74,7 @@ def resolve(store: Store, new: NewOrder, reach: Reach, by: str) -> tuple[CreateO
     Raises Refused: INVALID_PORTFOLIO, INVALID_INSTRUMENT, INVALID_ACCOUNT, INVALID_VENUE, INVALID_ORDER_TYPE,
     BASKET_NOT_FOUND, VALIDATION_FAILED.
     """
-    _check_prices(new)
+    _check_terms(new)
     portfolio = store.reference.portfolio(new.portfolio_id) if reach.has_portfolio(new.portfolio_id) else None
     if portfolio is None:
         raise Refused(
@@ -114,12 +116,16 @@ def known_basket(
     return basket, members
 
 
-def _check_prices(new: NewOrder) -> None:
+def _check_terms(new: NewOrder) -> None:
+    """What the domain would refuse as a whole, with the field that is wrong."""
     try:
         check_prices(new.order_type, new.limit_price, new.stop_price)
     except ValueError as error:
         field = str(error).split(" ", 1)[0]
         raise Refused(Code.INVALID_ORDER_TYPE, f"{error}.", field=field, order_type=new.order_type) from error
+    check_fit(new.order_type, new.handling, new.expires_at)
+    if new.time_in_force is TimeInForce.GTD and new.expires_at is None:
+        raise Refused(Code.VALIDATION_FAILED, "expires_at is required for a GTD order.", field="expires_at")
 
 
 def _instrument(store: Store, new: NewOrder) -> Instrument:

@@ -9,6 +9,8 @@ from starlette.responses import Response
 from oms.domain.commands import Violation
 from oms.domain.duties import Waiting, waiting_on
 from oms.domain.events import Event, Link, Share, Stamp
+from oms.domain.facts import Rounding
+from oms.domain.handling import Handling
 from oms.domain.identifiers import workflow_id
 from oms.domain.numbers import Amount, Holding, Price, Quantity
 from oms.domain.order import (
@@ -74,7 +76,28 @@ class CheckView(View):
 _CHECKED = tuple(CheckView.model_fields)
 
 
+class ChangeView(View):
+    """A change of a placement that the venue has not made: it is on its way, or `refused` says why it is not made."""
+
+    revision: int
+    terms: dict[str, Amount]
+    refused: str | None
+
+    @classmethod
+    def of(cls, placement: Placement) -> "ChangeView | None":
+        change = placement.change or placement.last_change
+        if change is None or (change.refused is None and placement.change is None):
+            return None
+        return cls.model_construct(**dict(change))
+
+
 class PlacementView(View):
+    """A part of an order at a venue. The terms are those of `revision`, the last change that the venue confirmed.
+
+    `change`: one that it has not made; `roundings`: where what it works differs from what was asked, by less than
+    a tick and on the safe side.
+    """
+
     placement_id: str
     order_id: str
     status: PlacementStatus
@@ -87,6 +110,10 @@ class PlacementView(View):
     time_in_force: TimeInForce
     strategy: str | None
     params: dict[str, str]
+    handling: Handling
+    revision: int
+    change: ChangeView | None
+    roundings: tuple[Rounding, ...]
     venue_order_ids: tuple[str, ...]
     executed_quantity: Holding
     average_price: Amount | None
@@ -95,10 +122,11 @@ class PlacementView(View):
 
     @classmethod
     def of(cls, order_id: str, placement: Placement) -> "PlacementView":
-        return cls.model_construct(**{name: getattr(placement, name) for name in _PLACED}, order_id=order_id)
+        own = {name: getattr(placement, name) for name in _PLACED}
+        return cls.model_construct(**own, order_id=order_id, change=ChangeView.of(placement))
 
 
-_PLACED = tuple(name for name in PlacementView.model_fields if name != "order_id")
+_PLACED = tuple(name for name in PlacementView.model_fields if name not in ("order_id", "change"))
 
 
 class AllocationView(View):
@@ -139,6 +167,7 @@ class OrderView(View):
     basket_id: str | None
     automation: Automation
     compliance_mode: ComplianceMode
+    handling: Handling
     route: RouteView | None
     executed_quantity: Holding
     working_quantity: Holding
@@ -170,6 +199,7 @@ class OrderView(View):
             client_order_id=request.client_order_id,
             workflow_id=workflow_id(order.order_id),
             compliance_mode=request.compliance,
+            handling=request.handling,
             route=RouteView.model_construct(**dict(request.route)) if request.route else None,
             pre_trade=CheckView.of(order.pre_trade),
             post_trade=CheckView.of(order.post_trade),
@@ -183,7 +213,7 @@ _OWN = tuple(
     name
     for name in OrderView.model_fields
     if hasattr(Order, name) or name in Order.model_fields
-    if name not in ("pre_trade", "post_trade", "placements", "allocations", "route")
+    if name not in ("pre_trade", "post_trade", "placements", "allocations", "route", "handling")
 )
 
 

@@ -10,12 +10,15 @@ from rich.console import Console
 from rich.table import Table
 
 from oms.bench.measuring import Row
-from oms.cli.leaving import run_and_leave
+from oms.cli.leaving import complain, leave, run_and_leave
 from oms.cli.running import settings_from
 from oms.workers.settings import Settings, SettlementClock
 
 UNPACED = 2000
 """Messages a second to the paper gateway while measuring: the figures are the order book's, not IB's limit."""
+
+DOUBTED = 300
+"""Orders for each seed of `--doubt`."""
 
 
 def bench(
@@ -25,8 +28,20 @@ def bench(
         int,
         typer.Option(help="Lists of books of 10,000, 100,000 and 1,000,000 orders, up to so many.", min=0),
     ] = 100_000,
+    only: Annotated[
+        str | None,
+        typer.Option(help="One part: lifecycles, commands, fills, stream, memory or lists. Empty: all."),
+    ] = None,
+    doubt: Annotated[
+        int,
+        typer.Option(
+            help="Instead: so many seeds of 300 orders each, with 45 % of the sends left in doubt.", min=0
+        ),
+    ] = 0,
 ) -> None:
     """Measure the order book on the real stack, beside bare Temporal in the same run."""
+    if doubt:
+        leave(_measure_doubt(doubt))
     with tempfile.TemporaryDirectory(prefix="oms-bench-") as folder:
         settings = settings_from(
             data_dir=Path(folder),
@@ -38,22 +53,34 @@ def bench(
             api_requests_per_second=0,
             ibkr_messages_per_second=UNPACED,
         )
-        run_and_leave(_measure(settings, orders, concurrency, listed))
+        run_and_leave(_measure(settings, orders, concurrency, listed, only))
 
 
-async def _measure(settings: Settings, orders: int, concurrency: int, listed: int) -> int:
-    from oms.bench.benchmark import Bench, machine
+async def _measure(settings: Settings, orders: int, concurrency: int, listed: int, only: str | None) -> int:
+    from oms.bench.benchmark import PARTS, Bench, machine
     from oms.workers.logs import configure_logging
     from oms.workers.stack import embedded_stack
 
+    if only not in (None, *PARTS):
+        complain(f"--only takes one of {', '.join(PARTS)}, not {only!r}")
     (settings.data_dir / "logs").mkdir(parents=True, exist_ok=True)
     configure_logging(settings, "bench", settings.data_dir / "logs" / "oms.log")
     console = Console(width=None if sys.stdout.isatty() else 140)
     async with embedded_stack(settings) as stack:
         bench = Bench(stack, orders, concurrency, listed, lambda text: console.print(f"[dim]{text}"))
-        rows = await bench.report()
+        rows = await bench.report(only)
     console.print(_table(rows, machine()))
     return 0 if all(row.met is not False for row in rows) else 1
+
+
+def _measure_doubt(seeds: int) -> int:
+    from oms.bench.benchmark import machine
+    from oms.bench.doubt import measure_seeds, rows_of
+
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    found = measure_seeds(range(1, seeds + 1), DOUBTED, lambda text: console.print(f"[dim]{text}"))
+    console.print(_table(rows_of(found), machine()))
+    return 0 if all(each.is_whole for each in found) else 1
 
 
 def _table(rows: list[Row], machine: str) -> Table:

@@ -31,7 +31,18 @@ def _root(
 
 
 def _rooms() -> list[Callable[[typer.Typer], None]]:
-    from oms.cli import administration, benchmarking, demo, loading, orders, running, submitting
+    from oms.cli import (
+        administration,
+        benchmarking,
+        demo,
+        flex,
+        loading,
+        orders,
+        placements,
+        running,
+        submitting,
+        venues,
+    )
 
     return [
         running.add_commands,
@@ -39,16 +50,24 @@ def _rooms() -> list[Callable[[typer.Typer], None]]:
         benchmarking.add_commands,
         demo.add_commands,
         orders.add_commands,
+        placements.add_commands,
+        venues.add_commands,
+        flex.add_commands,
         submitting.add_commands,
         loading.add_commands,
     ]
 
 
-def main() -> None:
-    """The entry point of the `oms` command."""
+def with_commands(application: typer.Typer) -> typer.Typer:
+    """`application` with every command."""
     for add_commands in _rooms():
         add_commands(application)
-    application()
+    return application
+
+
+def main() -> None:
+    """The entry point of the `oms` command."""
+    with_commands(application)()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from oms.cli.leaving import complain, run_and_leave
+from oms.cli.recording import record
 from oms.workers.settings import Settings, SettlementClock
 
 Run = Callable[[Settings], Coroutine[Any, Any, None]]
@@ -127,7 +128,7 @@ def worker() -> None:
 
 
 def gateway_ibkr() -> None:
-    """Run the one process that owns a session with an IB Gateway."""
+    """Run a session with an IB Gateway; a second process with the same client id stands by."""
     from oms.workers.ibkr import ibkr_gateway_process
 
     _run("gateway-ibkr", ibkr_gateway_process, settings_from())
@@ -150,11 +151,8 @@ def add_commands(application: typer.Typer) -> None:
     application.command()(dev)
     application.command()(api)
     application.command()(worker)
-    gateway = typer.Typer(help="Run the process that owns one venue session.", no_args_is_help=True)
+    gateway = typer.Typer(help="The process that owns one venue session.", no_args_is_help=True)
     gateway.command("ibkr")(gateway_ibkr)
+    gateway.command("record")(record)
     application.add_typer(gateway, name="gateway")
-    application.command(hidden=True)(paper)
-
-    @gateway.callback()
-    def _gateways() -> None:
-        """Run the process that owns one venue session."""
+    application.command()(paper)

@@ -1,7 +1,8 @@
 """Orders in a file: CSV, a JSON array, or JSON lines, read row by row; a bad row never stops the others.
 
 Columns are CreateOrder's own. `symbol` (with `sec_type`, `exchange`, `currency` if need be) stands in place of
-`instrument_id`; `route.venue` and `metadata.note` set one field of an object. Empty cells are absent fields.
+`instrument_id`; `route.venue`, `metadata.note` and `handling.trail_amount` set one field of an object, and
+`handling.bracket` takes a JSON object. Empty cells are absent fields.
 """
 
 import io
@@ -36,10 +37,13 @@ FIELDS = (
     "automation",
     "compliance",
     "metadata",
+    "handling",
 )
-OBJECTS = ("route", "metadata")
+OBJECTS = ("route", "metadata", "handling")
 REQUIRED = ("portfolio_id", "direction", "ordered_quantity", "order_type", "time_in_force")
 _NUMBERS = frozenset({"ordered_quantity", "limit_price", "stop_price"})
+_NESTED = frozenset({"handling.bracket"})
+"""A field of an object that is an object itself."""
 
 
 class BadRow(Exception):
@@ -117,7 +121,9 @@ def _from_cells(names: list[str], cells: list[str]) -> Item:
         object_name, dot, field = name.partition(".")
         if not cell:
             continue
-        if dot:
+        if name in _NESTED:
+            fields.setdefault(object_name, {})[field] = _object(name, cell)
+        elif dot:
             fields.setdefault(object_name, {})[field] = cell
         elif name in OBJECTS:
             fields[name] = {**_object(name, cell), **fields.get(name, {})}
@@ -210,10 +216,11 @@ def _from_json(value: Any) -> Item:
         object_name, dot, field = name.partition(".")
         if item is None:
             continue
+        sendable = _exact if object_name == "handling" else _sendable
         if dot and object_name in OBJECTS and field:
-            fields.setdefault(object_name, {})[field] = _sendable(item)
+            fields.setdefault(object_name, {})[field] = sendable(item)
         elif name in OBJECTS and isinstance(item, dict):
-            fields[name] = {**_sendable(item), **fields.get(name, {})}
+            fields[name] = {**sendable(item), **fields.get(name, {})}
         elif name in _NUMBERS and isinstance(item, int | Decimal) and not isinstance(item, bool):
             fields[name] = str(item)
         else:
@@ -227,6 +234,13 @@ def _sendable(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _sendable(item) for name, item in value.items()}
     return [_sendable(item) for item in value] if isinstance(value, list) else value
+
+
+def _exact(value: Any) -> Any:
+    """A price or a distance keeps every digit as text."""
+    if isinstance(value, dict):
+        return {name: _exact(item) for name, item in value.items()}
+    return str(value) if isinstance(value, Decimal) else value
 
 
 def _row(line: int, read: Callable[[], Item]) -> Row:

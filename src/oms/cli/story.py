@@ -47,6 +47,23 @@ def _grid(rows: Sequence[tuple[str, str]]) -> Table:
     return grid
 
 
+def roundings(rounded: Sequence[Item]) -> str:
+    """`limit_price 150.257 sent as 150.25`, one after the other."""
+    return ", ".join(f"{one['field']} {one['asked']} sent as {one['sent']}" for one in rounded)
+
+
+def instructions(handling: Item) -> str:
+    """What a venue is told beside type, price and time; empty for nothing out of the ordinary."""
+    told = {name: value for name, value in handling.items() if value not in (None, False)}
+    bracket = told.pop("bracket", None)
+    if "oca_group" not in told:
+        told.pop("oca_type", None)
+    words = [name if value is True else f"{name} {value}" for name, value in told.items()]
+    if bracket is not None:
+        words.append(f"{bracket['role']} of bracket {bracket['bracket_id']} of {bracket['size']}")
+    return ", ".join(words)
+
+
 def _table(*columns: str, right: Sequence[str] = ()) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in columns:
@@ -61,7 +78,9 @@ def _facts(order: Item, instrument: Item) -> Table:
         for name, key in (("limit", "limit_price"), ("stop", "stop_price"))
         if order[key]
     ]
-    terms = ", ".join([order["order_type"], order["time_in_force"], *prices])
+    terms = ", ".join(
+        filter(None, [order["order_type"], order["time_in_force"], *prices, instructions(order["handling"])])
+    )
     return _grid(
         [
             ("Order", order["order_id"]),
@@ -124,9 +143,21 @@ def _placements(placements: Sequence[Item]) -> Table | None:
             number(one["quantity"]),
             number(one["executed_quantity"]),
             money(one["average_price"]),
-            printable(one["reason"] or ""),
+            printable(_said_of(one)),
         )
     return table
+
+
+def _said_of(placement: Item) -> str:
+    """The venue's reason, a change that it has not made, and what was rounded."""
+    change = placement["change"]
+    told = [placement["reason"] or ""]
+    if change is not None:
+        terms = ", ".join(f"{name} {value}" for name, value in change["terms"].items())
+        why = f"refused: {change['refused']}" if change["refused"] else "asked of the venue"
+        told.append(f"change {change['revision']}, {terms}: {why}")
+    told.append(roundings(placement["roundings"]))
+    return "; ".join(filter(None, told))
 
 
 def _fills(fills: Sequence[Item]) -> Table | None:
@@ -199,6 +230,10 @@ _TELLING = {
     "fill_busted": "{exec_id} was taken back",
     "commission_booked": "{commission} {currency} for {exec_id}",
     "placement_created": "{quantity} at {venue}",
+    "placement_change_requested": "change {revision}, {terms}",
+    "placement_changed": "change {revision}",
+    "placement_change_refused": "change {revision}: {reason}",
+    "placement_terms_rounded": "{roundings}",
     "placement_reported": "{status}, {filled_quantity} filled",
     "placement_resolved": "{status}: {reason}",
     "pre_trade_compliance_overridden": "{approver_id}: {reason}",
@@ -216,12 +251,22 @@ def what_happened(kind: str, data: Item) -> str:
     """A journal event in words: its kind, and what matters of its data."""
     words = kind.replace("_", " ")
     if kind in _TELLING:
-        words = f"{words}: {_TELLING[kind].format_map(data)}"
+        words = f"{words}: {_TELLING[kind].format_map(_spoken(data))}"
     elif data.get("violations"):
         words = f"{words}: {'; '.join(violation['description'] for violation in data['violations'])}"
     elif data.get("reason"):
         words = f"{words}: {data['reason']}"
     return printable(words)
+
+
+def _spoken(data: Item) -> Item:
+    """`data` with changed terms and roundings in words."""
+    told = dict(data)
+    if isinstance(data.get("terms"), dict):
+        told["terms"] = ", ".join(f"{name} {value}" for name, value in data["terms"].items())
+    if isinstance(data.get("roundings"), list):
+        told["roundings"] = roundings(data["roundings"])
+    return told
 
 
 def _clock(at: datetime) -> str:

@@ -6,6 +6,7 @@ from oms.domain.decide import Opening
 from oms.domain.duties import waiting_on
 from oms.domain.numbers import plain
 from oms.domain.order import Order
+from oms.domain.placement import Change
 from oms.workflows.contract import (
     DIRECTION_ATTRIBUTE,
     INSTRUMENT_ATTRIBUTE,
@@ -60,7 +61,9 @@ def details(order: Order, trouble: tuple[str, ...] = ()) -> str:
     ]
     lines += [
         f"- Placement `{p.placement_id}` at {p.venue} {p.account}: **{p.status}** "
-        f"{plain(p.executed_quantity)}/{plain(p.quantity)}" + (f" ({p.reason})" if p.reason else "")
+        f"{plain(p.executed_quantity)}/{plain(p.quantity)}"
+        + (f" ({p.reason})" if p.reason else "")
+        + (f", change {p.change.revision} asked: {_terms(p.change)}" if p.change else "")
         for p in order.placements
     ]
     lines += [f"- Exception **{e.code}** for {e.owner}: {e.detail}" for e in order.exceptions]
@@ -70,3 +73,7 @@ def details(order: Order, trouble: tuple[str, ...] = ()) -> str:
     if order.reason:
         lines.append(f"- Reason: {order.reason}")
     return "\n".join(lines)
+
+
+def _terms(change: Change) -> str:
+    return ", ".join(f"{name} {plain(value)}" for name, value in change.terms.items())

@@ -44,8 +44,46 @@ class Route(Record):
     params: dict[str, str] = {}
 
 
+class Bracket(Record):
+    """A place in a bracket: `role` is parent or child, `size` how many orders it has."""
+
+    bracket_id: str
+    role: str
+    size: int
+
+
+class Handling(Record):
+    """Instructions to the venue beside type, price and time."""
+
+    trail_amount: Decimal | None = None
+    trail_percent: Decimal | None = None
+    limit_offset: Decimal | None = None
+    outside_rth: bool = False
+    good_after: datetime | None = None
+    oca_group: str | None = None
+    oca_type: str = "cancel"
+    bracket: Bracket | None = None
+
+
+class Change(Record):
+    """A change that the venue has not made: it is on its way, or `refused` says why it is not made."""
+
+    revision: int
+    terms: dict[str, Decimal]
+    refused: str | None = None
+
+
+class Rounding(Record):
+    """One price as it was asked for and as it was sent, on the contract's `tick`."""
+
+    field: str
+    asked: Decimal
+    sent: Decimal
+    tick: Decimal
+
+
 class Placement(Record):
-    """A part of an order at a venue."""
+    """A part of an order at a venue. Its terms are those of `revision`, the last change that the venue confirmed."""
 
     placement_id: str
     order_id: str
@@ -59,6 +97,10 @@ class Placement(Record):
     time_in_force: str
     strategy: str | None = None
     params: dict[str, str] = {}
+    handling: Handling = Handling()
+    revision: int = 0
+    change: Change | None = None
+    roundings: tuple[Rounding, ...] = ()
     venue_order_ids: tuple[str, ...] = ()
     executed_quantity: Decimal = Decimal(0)
     average_price: Decimal | None = None
@@ -222,6 +264,7 @@ class Order(Record):
     basket_id: str | None = None
     automation: str
     compliance_mode: str
+    handling: Handling = Handling()
     route: Route | None = None
     executed_quantity: Decimal
     working_quantity: Decimal

@@ -46,6 +46,7 @@ class Orders:
         route: Mapping[str, Any] | None = None,
         automation: str | None = None,
         compliance: str | None = None,
+        handling: Mapping[str, Any] | None = None,
         **options: Unpack[Repeatable],
     ) -> Content:
         """Open an order in CREATED; its id.
@@ -53,7 +54,8 @@ class Orders:
         Either `instrument_id`, or `instrument`: terms (symbol, sec_type, exchange, currency ...) that fit exactly one
         known instrument. `limit_price` for Limit and StopLimit, `stop_price` for Stop and StopLimit, `expires_at` for
         GTD. `client_order_id` is yours, unique in the portfolio for ever. `automation`: manual or straight_through.
-        `compliance`: builtin, or external where a plugin gives the verdict.
+        `compliance`: builtin, or external where a plugin gives the verdict. `handling`: trail_amount or trail_percent
+        and limit_offset of trailing orders, outside_rth, good_after, oca_group and oca_type, bracket.
         """
         return told(
             options,
@@ -73,6 +75,7 @@ class Orders:
             route=route,
             automation=automation,
             compliance=compliance,
+            handling=handling,
         )
 
     @operation("PATCH /v1/orders/{order_id}", Order.model_validate)

@@ -1,7 +1,7 @@
 """Placements: the parts of an order at a venue."""
 
 from collections.abc import Mapping
-from typing import Unpack
+from typing import Any, Unpack
 
 from durable_oms.models import Placement
 from durable_oms.models.record import named, page
@@ -27,9 +27,13 @@ class Placements:
         limit_price: Number | None = None,
         stop_price: Number | None = None,
         time_in_force: str | None = None,
+        handling: Mapping[str, Any] | None = None,
         **options: Unpack[OnOrder],
     ) -> Content:
-        """Work a part of the order at a venue; the placement's id. Terms that are absent are the order's own."""
+        """Work a part of the order at a venue; the placement's id. Terms that are absent are the order's own.
+
+        `handling`: trail_amount, trail_percent, limit_offset, outside_rth, good_after, oca_group, oca_type, bracket.
+        """
         return commanded(
             options,
             venue=venue,
@@ -41,6 +45,32 @@ class Placements:
             limit_price=limit_price,
             stop_price=stop_price,
             time_in_force=time_in_force,
+            handling=handling,
+        )
+
+    @operation("POST /v1/placements/{placement_id}/modify", Placement.model_validate)
+    def modify_placement(
+        self,
+        placement_id: str,
+        *,
+        quantity: Number | None = None,
+        limit_price: Number | None = None,
+        stop_price: Number | None = None,
+        trail_amount: Number | None = None,
+        trail_percent: Number | None = None,
+        **options: Unpack[OnOrder],
+    ) -> Content:
+        """Ask the venue to change what works: less of it, or at another price. The placement with its pending `change`.
+
+        `quantity` is the placement's new total. What is absent stays as it is.
+        """
+        return commanded(
+            options,
+            quantity=quantity,
+            limit_price=limit_price,
+            stop_price=stop_price,
+            trail_amount=trail_amount,
+            trail_percent=trail_percent,
         )
 
     @operation("POST /v1/placements/{placement_id}/cancel", Placement.model_validate)

@@ -1,7 +1,6 @@
 """Is it alive, is it ready, how much does it do. Open to everybody."""
 
 import asyncio
-import time
 from typing import Any
 
 import anyio
@@ -10,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
 
 from oms.api.context import APIContext
+from oms.api.gateway_views import seconds_since, trouble
 from oms.api.metrics import Metrics
 from oms.api.views import View
 from oms.store import GatewayReport
@@ -86,16 +86,12 @@ async def _store(context: APIContext) -> dict[str, Any]:
 
 
 def _gateway(report: GatewayReport, patience_seconds: float) -> dict[str, Any]:
-    age = (time.time_ns() - report.updated_ns) / 1e9
     told = {
         "connected": report.connected,
         "gate_open": report.gate_open,
-        "age_seconds": round(age, 1),
+        "age_seconds": round(seconds_since(report.updated_ns), 1),
         "in_doubt": report.in_doubt,
         "queue": report.queue,
     }
-    if age > patience_seconds:
-        return {"ready": False, "detail": f"its last report is {age:.0f} s old", **told}
-    if not report.gate_open:
-        return {"ready": False, "detail": report.detail or "it would not send an order now", **told}
-    return {"ready": True, **told}
+    reason = trouble(report, patience_seconds)
+    return {"ready": True, **told} if reason is None else {"ready": False, "detail": reason, **told}

@@ -1,14 +1,16 @@
 """Placements: the parts of an order at a venue."""
 
 import anyio
+from pydantic import ValidationError
 from starlette.responses import Response
 
-from oms.api.bodies import Nothing, PlacementBody, ResolvePlacementBody
+from oms.api.bodies import ModifyPlacementBody, Nothing, PlacementBody, ResolvePlacementBody
 from oms.api.desk import AtDesk, Desk, OrderId, PlacementId, created
 from oms.api.new_order import broker_account, check_served
 from oms.api.paging import Paging, window_answer
 from oms.api.problems import refusals
 from oms.api.routers.shared import book_router
+from oms.api.validation import of_validation
 from oms.api.views import ListView, PlacementView, answer, order_answer
 from oms.domain import commands as cmd
 from oms.domain.errors import Code, Refused
@@ -77,6 +79,26 @@ def get_placement(desk: AtDesk, placement_id: PlacementId) -> Response:
     """One placement."""
     order_id, placement = desk.placement(placement_id)
     return answer(PlacementView.of(order_id, placement))
+
+
+@router.post(
+    "/placements/{placement_id}/modify",
+    operation_id="ModifyPlacement",
+    response_model=PlacementView,
+    responses=refusals(*_USUAL, Code.PLACEMENT_NOT_FOUND, Code.INVALID_ORDER_TYPE, Code.UNSUPPORTED_BY_VENUE),
+)
+async def modify_placement(desk: AtDesk, placement_id: PlacementId, body: ModifyPlacementBody) -> Response:
+    """Ask the venue to change what works: less of it, or at another price. One change at a time.
+
+    `change` holds what was asked until the venue has spoken; until then the old terms count.
+    """
+    order_id, _ = await anyio.to_thread.run_sync(desk.placement, placement_id)
+    try:
+        change = cmd.ModifyPlacement(placement_id=placement_id, **body.model_dump(exclude_none=True))
+    except ValidationError as error:
+        raise of_validation(error.errors()) from error
+    _, order = await desk.instruct(order_id, change)
+    return order_answer(order, view=_shown(order, placement_id))
 
 
 @router.post(
