@@ -8,7 +8,7 @@ import pytest
 
 from oms.paper.ib_book import read_executions, read_orders
 from oms.store import Store, rebuild
-from tests.faults.desk import Desk, until
+from tests.faults.desk import Desk
 
 STAGES = (
     "CREATED",
@@ -70,45 +70,6 @@ def test_every_order_goes_on_and_ends_with_one_execution_per_placement(tmp_path:
     report = rebuild(store, write=False)
     assert report.is_clean, report.differences
     store.close()
-
-
-@pytest.mark.slow
-@pytest.mark.fault
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("victim", ["gateway", "paper", "start-dev"])
-def test_one_process_killed_under_load_is_started_again_and_nothing_is_lost(
-    tmp_path: Path, victim: str
-) -> None:
-    desk = Desk(tmp_path / "oms")
-    desk.start()
-    try:
-        aapl = desk.instrument("AAPL")
-        orders = [desk.create(aapl, automation="straight_through") for _ in range(10)]
-        desk.kill(victim)
-        orders += [until("an order is taken", lambda: _try_to_create(desk, aapl)) for _ in range(10)]
-        for order_id in orders:
-            desk.until_state(order_id, "RECONCILED", seconds=90)
-        _books_agree(desk, orders)
-        assert desk.stop() == 0
-    finally:
-        desk.kill() if desk.process and desk.process.poll() is None else None
-
-
-def _try_to_create(desk: Desk, instrument_id: str) -> str | None:
-    answer = desk.http["pm"].post(
-        "/v1/orders",
-        json={
-            "portfolio_id": "PORT-001",
-            "instrument_id": instrument_id,
-            "direction": "Buy",
-            "ordered_quantity": "10",
-            "order_type": "Market",
-            "time_in_force": "Day",
-            "automation": "straight_through",
-        },
-    )
-    assert answer.status_code in (201, 503), answer.text
-    return answer.json()["order_id"] if answer.status_code == 201 else None
 
 
 def _books_agree(desk: Desk, order_ids: list[str]) -> None:
