@@ -69,6 +69,8 @@ def numbers_conserve(order: Order) -> None:
     if order.executed_quantity <= order.ordered_quantity:
         assert order.unfilled_quantity + order.executed_quantity == order.ordered_quantity
     assert not set(order.ledger.busted) & order.ledger.executions.keys()
+    uncharged = order.ledger.executions.keys() - order.ledger.commissions.keys()
+    assert order.ledger.uncharged == len(uncharged)
 
 
 def automation_owes_nothing_impossible(desk: Desk) -> None:

@@ -126,7 +126,7 @@ def test_a_price_must_belong_to_the_order_type(terms: dict[str, Any], change: di
         ({"order_type": "MidPrice"}, {"limit_price": "9"}),
         ({"order_type": "MidPrice", "limit_price": None}, {"limit_price": "9"}),
         ({**TRAILS, "handling": {"trail_amount": "1"}}, {"trail_amount": "0.5"}),
-        ({**TRAILS, "handling": {"trail_percent": "1"}}, {"trail_percent": "2.5"}),
+        ({**TRAILS, "handling": {"trail_percent": "1"}}, {"trail_percent": "0.5"}),
     ],
 )
 def test_what_an_order_type_has_can_change(terms: dict[str, Any], change: dict[str, str]) -> None:
@@ -136,6 +136,33 @@ def test_what_an_order_type_has_can_change(terms: dict[str, Any], change: dict[s
     for name, value in change.items():
         assert desk.placement().term(name) == Decimal(value)
     check(desk)
+
+
+@pytest.mark.parametrize(
+    ("ordered", "placed", "field"),
+    [
+        ({"trail_amount": "1"}, {"trail_amount": "1.01"}, "trail_amount"),
+        ({"trail_amount": "1"}, {"trail_percent": "0.1"}, "trail_percent"),
+        ({"trail_percent": "1"}, {"trail_percent": "1.5"}, "trail_percent"),
+        (
+            {"trail_amount": "1", "limit_offset": "0.5"},
+            {"trail_amount": "1", "limit_offset": "0.6"},
+            "limit_offset",
+        ),
+    ],
+)
+def test_a_stop_never_trails_farther_than_the_order_lets_it(
+    ordered: dict[str, str], placed: dict[str, str], field: str
+) -> None:
+    order_type = "TrailingStopLimit" if "limit_offset" in ordered else "TrailingStop"
+    terms = {**TRAILS, "order_type": order_type, "handling": ordered}
+    desk = Desk(**terms).send_to_trader()
+    place = cmd.CreatePlacement(placement_id="PLC-1", venue="IBKR", quantity=100, handling=placed)
+    refusal = desk.refusal(place, Role.TRADER)
+    assert (refusal.code, refusal.facts["field"]) == (Code.VALIDATION_FAILED, field)
+    if field in ordered and field != "limit_offset":
+        refusal = working(**terms).refusal(modify(**{field: placed[field]}), Role.TRADER)
+        assert (refusal.code, refusal.facts["field"]) == (Code.VALIDATION_FAILED, field)
 
 
 @pytest.mark.parametrize("status", [P.PENDING, P.SENT, P.IN_DOUBT, P.REJECTED, P.CANCELED, P.FILLED])

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from oms.domain import commands as cmd
 from oms.domain.errors import Code
 from oms.domain.handling import Handling
+from oms.domain.reserving import held_in_advance
 from oms.domain.rules.book import Proposal
 from oms.domain.strategies import STRATEGIES, strategy_fault
 from oms.domain.terms import OrderType, Role, SecType, State, TimeInForce
@@ -253,37 +254,41 @@ def test_a_strategy_works_market_and_limit_orders_for_the_day(strategy: str) -> 
     [
         ({"order_type": "Market"}, "10", "10"),
         ({"order_type": "Limit", "limit_price": "8"}, "10", "8"),
+        ({"order_type": "StopLimit", "limit_price": "8", "stop_price": "9"}, "10", "8"),
+        ({"order_type": "Stop", "stop_price": "12"}, "10", "10"),
         ({"order_type": "MidPrice"}, "10", "10"),
-        ({"order_type": "MidPrice"}, None, None),
         ({"order_type": "MidPrice", "limit_price": "8"}, "10", "10"),
-        ({"order_type": "MidPrice", "limit_price": "12"}, "10", "12"),
-        ({"order_type": "MidPrice", "limit_price": "12"}, None, "12"),
-        ({"order_type": "TrailingStop", "handling": {"trail_amount": "2"}}, "10", "12"),
-        ({"order_type": "TrailingStop", "handling": {"trail_percent": "5"}}, "10", "10.5"),
-        ({"order_type": "TrailingStop", "handling": {"trail_percent": "5"}, "stop_price": "13"}, "10", "13"),
-        ({"order_type": "TrailingStop", "handling": {"trail_percent": "5"}, "stop_price": "13"}, None, "13"),
+        ({"order_type": "MidPrice", "limit_price": "12"}, "10", "10"),
+        ({"order_type": "MidPrice", "limit_price": "12"}, None, None),
+        ({"order_type": "TrailingStop", "handling": {"trail_amount": "2"}}, "10", "10"),
+        ({"order_type": "TrailingStop", "handling": {"trail_percent": "5"}, "stop_price": "13"}, "10", "10"),
         ({"order_type": "TrailingStop", "handling": {"trail_percent": "5"}}, None, None),
-        (
-            {"order_type": "TrailingStopLimit", "handling": {"trail_amount": "2", "limit_offset": "1"}},
-            "10",
-            "13",
-        ),
-        ({"order_type": "TrailingStop", "direction": "Sell", "handling": {"trail_amount": "2"}}, "10", "10"),
-        (
-            {
-                "order_type": "TrailingStop",
-                "direction": "Sell",
-                "handling": {"trail_amount": "2"},
-                "stop_price": "8",
-            },
-            "10",
-            "10",
-        ),
     ],
 )
-def test_an_order_is_worth_what_it_may_cost(
+def test_an_order_is_worth_its_limit_or_what_the_market_says(
     terms: dict[str, Any], last: str | None, worth: str | None
 ) -> None:
     given = {"direction": "Buy", "order_id": "ORD-1", "instrument": AAPL, "quantity": 1, **terms}
     valued = Proposal.model_validate(given).valued_at(None if last is None else Decimal(last))
     assert valued == (None if worth is None else Decimal(worth))
+
+
+@pytest.mark.parametrize(
+    ("order_type", "prices", "held"),
+    [
+        ("Limit", {"limit_price": "8"}, "8"),
+        ("MidPrice", {"limit_price": "0.01"}, None),
+        ("TrailingStop", {"handling": {"trail_amount": "2"}, "stop_price": "13"}, None),
+    ],
+)
+def test_what_an_order_holds_of_a_limit_is_valued_as_it_was_checked(
+    order_type: str, prices: dict[str, Any], held: str | None
+) -> None:
+    desk = Desk(order_type=order_type, **{"limit_price": None, **prices})
+    (part,) = held_in_advance(desk.order)
+    proposal = Proposal.model_validate(
+        {"direction": "Buy", "order_id": "ORD-1", "instrument": AAPL, "quantity": 1, "order_type": order_type}
+        | prices
+    )
+    assert part.price == (None if held is None else Decimal(held))
+    assert proposal.valued_at(Decimal(10)) == (part.price or Decimal(10))

@@ -11,6 +11,7 @@ from oms.domain.errors import Code
 from oms.domain.executions import revision
 from oms.domain.observe import brings_news
 from oms.domain.terms import Automation, PlacementStatus, Role, State
+from tests.domain.invariants import check
 from tests.domain.orders import (
     NS,
     Desk,
@@ -314,6 +315,33 @@ def test_a_partly_filled_placement_can_be_in_doubt_again_and_a_fill_ends_that() 
     assert desk.placement().status is P.IN_DOUBT
     desk.observe(executed("A.2", "10"))
     assert (desk.placement().status, desk.open_exceptions) == (P.PARTIALLY_FILLED, [])
+
+
+def test_a_rejected_placement_that_turns_up_alive_works_again() -> None:
+    desk = Desk().place()
+    desk.observe(reported(P.REJECTED, reason="inactive", ts_event_ns=NS + 2))
+    assert desk.open_exceptions == ["PLACEMENT_REJECTED"]
+    assert desk.observe(reported(P.WORKING, ts_event_ns=NS + 1)) == []
+    desk.observe(reported(P.WORKING, ts_event_ns=NS + 3))
+    assert (desk.placement().status, desk.open_exceptions) == (P.WORKING, [])
+    assert desk.observe(reported(P.REJECTED, ts_event_ns=NS + 2)) == []
+    check(desk)
+
+
+def test_one_that_turns_up_alive_when_its_quantity_is_gone_is_canceled() -> None:
+    desk = Desk().place()
+    desk.observe(reported(P.REJECTED, ts_event_ns=NS + 1))
+    desk.place()
+    desk.observe(reported(P.WORKING, ts_event_ns=NS + 2))
+    assert desk.placement().status is P.CANCEL_PENDING
+    ended = straight_through().drive()
+    placement_id = ended.order.placements[0].placement_id
+    ended.observe(reported(P.REJECTED, placement_id=placement_id, ts_event_ns=NS + 1))
+    assert ended.state is State.REJECTED
+    ended.observe(reported(P.WORKING, placement_id=placement_id, ts_event_ns=NS + 2))
+    assert (ended.state, ended.order.is_over) == (State.REJECTED, False)
+    ended.observe(reported(P.CANCELED, "0", placement_id=placement_id, ts_event_ns=NS + 3))
+    assert ended.order.is_over
 
 
 def test_an_older_word_that_comes_again_does_not_bring_a_doubt_back_or_end_it() -> None:

@@ -1,6 +1,7 @@
 """Records the histories that the replay gate replays: `python -m tests.workflows.record`, or with the names of stories.
 
-With names it records those and leaves the others as they are: what older code has recorded is worth the most.
+With names it records those and leaves the others as they are: what older code has recorded is worth the most. A history
+that only older code could record (`doubted_while_working`: a doubt that changed nothing then) is never recorded anew.
 
 Each story runs on the real stack, once in one run and some with a new run every fifteen events. Host names, process
 ids and stack traces are taken out: a history must say nothing about the machine it was recorded on.
@@ -62,7 +63,7 @@ async def record(names: Sequence[str] = ()) -> None:
             world.working(),
         ):
             for old in HISTORIES.glob("*.json"):
-                if not names or old.name.split(".")[0].removesuffix("_over_many_runs") in names:
+                if old.name.split(".")[0].removesuffix("_over_many_runs") in (names or RECORDED):
                     old.unlink()
             HISTORIES.mkdir(exist_ok=True)
             for name in names or RECORDED:

@@ -8,7 +8,7 @@ from oms.domain.drafting import Draft
 from oms.domain.errors import Code, Refused
 from oms.domain.numbers import plain
 from oms.domain.order import Placement
-from oms.domain.placements import named_placement, not_worse_than_ordered
+from oms.domain.placements import named_placement, not_wider_than_ordered, not_worse_than_ordered
 from oms.domain.terms import PlacementStatus
 
 _CHANGEABLE = (PlacementStatus.WORKING, PlacementStatus.PARTIALLY_FILLED)
@@ -32,6 +32,9 @@ def modify_placement(draft: Draft, command: cmd.ModifyPlacement) -> None:
     _quantity_fits(placement, terms.get("quantity"))
     if "limit_price" in terms:
         not_worse_than_ordered(order, terms["limit_price"])
+    not_wider_than_ordered(
+        order, {name: terms[name] for name in ("trail_amount", "trail_percent") if name in terms}
+    )
     draft.add(
         ev.PlacementChangeRequested(
             placement_id=placement.placement_id, revision=placement.next_revision, terms=terms

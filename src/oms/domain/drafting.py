@@ -21,6 +21,7 @@ class Draft:
 
     def __init__(self, order: Order, now: datetime, stamp: Stamp, correlation_id: str | None = None) -> None:
         self.order = order
+        self.moves_back = True
         self.events: list[Event] = []
         self.stamp = stamp
         self.correlation_id = correlation_id

@@ -119,8 +119,7 @@ def _impossible_route(order: Order) -> str | None:
 
 def _commissions_due(order: Order) -> datetime | None:
     """When a confirmation stops waiting for commission reports; None when they are all here."""
-    missing = order.ledger.executions.keys() - order.ledger.commissions.keys()
-    return order.closed_at + COMMISSION_PATIENCE if missing and order.closed_at else None
+    return order.closed_at + COMMISSION_PATIENCE if order.ledger.uncharged and order.closed_at else None
 
 
 def _verdict(order: Order) -> list[Duty]:

@@ -74,6 +74,7 @@ class Ledger(Open):
     """Executions and commissions by what their ids identify, with running totals.
 
     `apart`: what cannot be told as one plain row of an execution and its commission; None where nobody has looked.
+    `uncharged`: how many executions stand without a commission.
     """
 
     executions: dict[str, Execution] = {}
@@ -82,6 +83,7 @@ class Ledger(Open):
     filled: Filled = Filled()
     by_placement: dict[str, Filled] = {}
     apart: tuple[str, ...] | None = ()
+    uncharged: int = 0
 
     @model_validator(mode="before")
     @classmethod
@@ -89,7 +91,9 @@ class Ledger(Open):
         """Packed or not, and from before it was known what stands apart."""
         if not isinstance(given, dict) or given.keys().isdisjoint(("packed", "executions")):
             return given
-        rest = {"apart": None, **{name: value for name, value in given.items() if name != "packed"}}
+        missing = given.get("executions", {}).keys() - given.get("commissions", {}).keys()
+        older = {"apart": None, "uncharged": len(missing)}
+        rest = {**older, **{name: value for name, value in given.items() if name != "packed"}}
         if "packed" not in given:
             return rest
         executions, commissions = unpack(given["packed"])
@@ -139,7 +143,8 @@ class Ledger(Open):
         base = revision(commission.exec_id)[0]
         apart = self._apart_when(base, self.executions.get(base), commission)
         commissions = {**self.commissions, base: commission}
-        return self.model_copy(update={"commissions": commissions, "apart": apart})
+        uncharged = self.uncharged - (base in self.executions and base not in self.commissions)
+        return self.model_copy(update={"commissions": commissions, "apart": apart, "uncharged": uncharged})
 
     def commission_of(self, exec_id: str) -> Commission | None:
         return self.commissions.get(revision(exec_id)[0])
@@ -203,6 +208,8 @@ class Ledger(Open):
                 "filled": filled,
                 "by_placement": by_placement,
                 "apart": self._apart_when(base, come, self.commissions.get(base)),
+                "uncharged": self.uncharged
+                + (0 if base in self.commissions else (come is not None) - (gone is not None)),
             }
         )
 

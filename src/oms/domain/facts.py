@@ -155,17 +155,4 @@ VenueFact = Annotated[
     | Unreadable,
     Field(discriminator="kind"),
 ]
-Fact = Annotated[
-    PlacementReported
-    | CancelRefused
-    | TermsRounded
-    | PlacementChanged
-    | ChangeRefused
-    | ChangeInDoubt
-    | Executed
-    | Busted
-    | Charged
-    | SettlementReported
-    | Unreadable,
-    Field(discriminator="kind"),
-]
+Fact = Annotated[VenueFact | SettlementReported, Field(discriminator="kind")]

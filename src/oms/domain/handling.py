@@ -55,6 +55,12 @@ class Handling(Model):
     oca_type: OcaType = OcaType.CANCEL
     bracket: Bracket | None = None
 
+    @property
+    def distances(self) -> dict[str, Price]:
+        """How far the stop and the limit of a trailing order stay behind, by name; those that are given."""
+        names = ("trail_amount", "trail_percent", "limit_offset")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.trail_amount is not None and self.trail_percent is not None:

@@ -32,17 +32,24 @@ _RANK: dict[PlacementStatus, int] = {
     PlacementStatus.CANCELED: 7,
     PlacementStatus.FILLED: 8,
 }
-"""Reports only move a placement forward, so their order does not matter. Between alive and in doubt, where it goes to
-and fro, the newest counts."""
+"""Reports only move a placement forward, so their order does not matter."""
 _ALIVE = frozenset({PlacementStatus.HELD, PlacementStatus.WORKING})
+_MAY_LIVE = frozenset({PlacementStatus.IN_DOUBT, PlacementStatus.REJECTED})
 _OURS = frozenset({PlacementStatus.PARTIALLY_FILLED, PlacementStatus.CANCEL_PENDING})
 """Statuses that the order book concludes itself: reported by a venue they say that the placement works."""
 _STANDS_UNTIL_CANCELED = frozenset({TimeInForce.GTC})
 
 
-def observe(order: Order, facts: Sequence[fact.Fact], now: datetime, source: str) -> list[ev.Event]:
-    """The events that `facts` cause, in any state. `source` is who reported them: a venue or a custodian."""
+def observe(
+    order: Order, facts: Sequence[fact.Fact], now: datetime, source: str, *, moves_back: bool = True
+) -> list[ev.Event]:
+    """The events that `facts` cause, in any state. `source` is who reported them: a venue or a custodian.
+
+    `moves_back`: a placement that was known can be in doubt again, and a rejected one alive; histories from before
+    that are replayed without.
+    """
     draft = Draft(order, now, ev.Stamp(key=source, role=Role.SYSTEM))
+    draft.moves_back = moves_back
     for one in facts:
         draft.now_ns = max(draft.now_ns, one.ts_init_ns)
         _OBSERVERS[type(one)](draft, one)
@@ -96,7 +103,7 @@ def _placement_reported(draft: Draft, one: fact.PlacementReported) -> None:
     if placement is None:
         _park(draft, one, "the order has no such placement")
         return
-    status = _next_status(placement, one)
+    status = _next_status(placement, one, moves_back=draft.moves_back)
     moves = status is not placement.venue_status
     as_of, claimed = _newest_claim(placement, one)
     known = tuple(dict.fromkeys((*placement.venue_order_ids, *one.venue_order_ids)))
@@ -113,6 +120,8 @@ def _placement_reported(draft: Draft, one: fact.PlacementReported) -> None:
         ),
         one.ts_event_ns,
     )
+    if moves and placement.venue_status is PlacementStatus.REJECTED:
+        _revived(draft, placement)
     rejected = moves and status is PlacementStatus.REJECTED
     if rejected and not draft.order.is_straight_through:
         draft.raise_exception(
@@ -120,6 +129,19 @@ def _placement_reported(draft: Draft, one: fact.PlacementReported) -> None:
             placement.placement_id,
             one.reason or f"rejected by {placement.venue}",
         )
+
+
+def _revived(draft: Draft, placement: Placement) -> None:
+    """A rejected placement is alive after all. Where its quantity has gone elsewhere meanwhile, it is canceled."""
+    draft.resolve_exceptions(
+        ExceptionCode.PLACEMENT_REJECTED,
+        f"{placement.placement_id} works at {placement.venue} after all",
+        placement.placement_id,
+    )
+    order = draft.order
+    committed = add(order.working_quantity, order.executed_quantity)
+    if order.is_terminal or committed > order.ordered_quantity:
+        draft.system(ev.PlacementCancelRequested(placement_id=placement.placement_id))
 
 
 def _newest_claim(placement: Placement, one: fact.PlacementReported) -> tuple[int, Decimal]:
@@ -131,7 +153,31 @@ def _newest_claim(placement: Placement, one: fact.PlacementReported) -> tuple[in
     return standing if claimed is None else max(standing, (one.ts_event_ns, claimed))
 
 
-def _next_status(placement: Placement, one: fact.PlacementReported) -> PlacementStatus:
+def may_move_back(order: Order, facts: Sequence[fact.Fact]) -> bool:
+    """Whether `facts` could put a placement in doubt again, or show one alive that was rejected."""
+    said = {one.status for one in facts if isinstance(one, fact.PlacementReported)}
+    rejected = said | {placement.venue_status for placement in order.placements}
+    return PlacementStatus.IN_DOUBT in said or (PlacementStatus.REJECTED in rejected and bool(said & _ALIVE))
+
+
+def _goes_to_and_fro(standing: PlacementStatus, reported: PlacementStatus) -> bool:
+    """Between alive on one side and in doubt or rejected on the other a placement moves both ways: the newest counts.
+
+    IBKR can show an order alive that was `Inactive` before (TWS API, "Order Status").
+    """
+    return (standing in _ALIVE and reported in _MAY_LIVE) or (standing in _MAY_LIVE and reported in _ALIVE)
+
+
+def _is_newer(placement: Placement, reported: PlacementStatus, at_ns: int) -> bool:
+    """Of two words of one moment that of life stands against a doubt, and gives way to a rejection."""
+    if reported is PlacementStatus.REJECTED:
+        return at_ns >= placement.heard_ns
+    if reported is PlacementStatus.IN_DOUBT or placement.venue_status is PlacementStatus.REJECTED:
+        return at_ns > placement.heard_ns
+    return at_ns >= placement.doubted_ns
+
+
+def _next_status(placement: Placement, one: fact.PlacementReported, *, moves_back: bool) -> PlacementStatus:
     reported = PlacementStatus.WORKING if one.status in _OURS else one.status
     if (
         reported is PlacementStatus.CANCELED
@@ -143,10 +189,8 @@ def _next_status(placement: Placement, one: fact.PlacementReported) -> Placement
     standing, offered = _RANK[placement.venue_status], _RANK[reported]
     if placement.resolved_by_hand and offered >= _RANK[PlacementStatus.HELD]:
         return reported
-    if reported is PlacementStatus.IN_DOUBT and placement.venue_status in _ALIVE:
-        return reported if one.ts_event_ns > placement.heard_ns else placement.venue_status
-    if reported in _ALIVE and placement.venue_status is PlacementStatus.IN_DOUBT:
-        return reported if one.ts_event_ns >= placement.doubted_ns else placement.venue_status
+    if moves_back and _goes_to_and_fro(placement.venue_status, reported):
+        return reported if _is_newer(placement, reported, one.ts_event_ns) else placement.venue_status
     return reported if offered > standing else placement.venue_status
 
 

@@ -1,5 +1,6 @@
 """Commands at the venues: place, cancel and resolve a placement, cancel or close the order. Changes: changing.py."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from oms.domain import commands as cmd
@@ -136,6 +137,8 @@ def _fits_the_order(order: Order, created: ev.PlacementCreated) -> None:
             requested=plain(created.quantity),
         )
     not_worse_than_ordered(order, created.limit_price)
+    if created.order_type.trails:
+        not_wider_than_ordered(order, created.handling.distances)
 
 
 def not_worse_than_ordered(order: Order, offered: Decimal | None) -> None:
@@ -152,6 +155,24 @@ def not_worse_than_ordered(order: Order, offered: Decimal | None) -> None:
             limit=plain(limit),
             actual=plain(offered) if offered is not None else OrderType.MARKET,
         )
+
+
+def not_wider_than_ordered(order: Order, distances: Mapping[str, Decimal]) -> None:
+    """Raise Refused VALIDATION_FAILED where a stop trails farther behind the market than the order lets it."""
+    if not order.order_type.trails:
+        return
+    ordered = order.request.handling.distances
+    for name, distance in distances.items():
+        allowed = ordered.get(name)
+        if allowed is None or distance > allowed:
+            told = f"{name} at most {plain(allowed)}" if allowed else f"by {' and '.join(ordered)}"
+            raise Refused(
+                Code.VALIDATION_FAILED,
+                f"The order trails {told}; {name} {plain(distance)} was asked.",
+                field=name,
+                allowed={known: plain(value) for known, value in ordered.items()},
+                requested=plain(distance),
+            )
 
 
 def named_placement(order: Order, placement_id: str) -> Placement:

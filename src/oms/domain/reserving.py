@@ -10,6 +10,7 @@ from decimal import Decimal
 from oms.domain.model import Open
 from oms.domain.numbers import ZERO, Exact, Holding, Price, add, multiply, ratio, subtract, total
 from oms.domain.order import Order
+from oms.domain.rules.book import binding_limit
 from oms.domain.terms import Direction, State
 
 IN_FLIGHT = frozenset(
@@ -93,7 +94,7 @@ def _held(order: Order, portfolio_id: str, quantity: Decimal, unallocated: Decim
         instrument_id=order.instrument_id,
         direction=order.direction,
         quantity=quantity,
-        price=order.limit_price,
+        price=binding_limit(order.order_type, order.limit_price),
         unallocated=unallocated,
     )
 

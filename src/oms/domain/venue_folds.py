@@ -97,9 +97,8 @@ def _placement_cancel_refused(order: Order, happening: ev.PlacementCancelRefused
 def _placement_reported(order: Order, happening: ev.PlacementReportedByVenue, event: ev.Event) -> Changes:
     placement = order.placement(happening.placement_id)
     moves = placement is not None and placement.venue_status is not happening.status
-    kept = (
-        None if placement is None or moves else placement.reason
-    )  # a reason belongs to the status it came with
+    # Why a member of a group waited is neither why it works nor why it died.
+    kept = None if placement is None or (placement.is_grouped and moves) else placement.reason
     by_hand = (
         placement is not None and placement.resolved_by_hand and placement.venue_status is happening.status
     )

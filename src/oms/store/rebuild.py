@@ -177,9 +177,22 @@ def _is_equal(name: str, wanted: Any, found: Any, row: Values) -> bool:
     """Also of a body that was written before a field was added, or when it still told what the fills do."""
     if name != "body":
         return bool(wanted == found)
-    if json.loads(wanted) == json.loads(found):
+    expected, told = json.loads(wanted), json.loads(found)
+    if expected == told:
         return True
-    return bool(json.loads(wanted) == json.loads(_as_written_today(row, found)))
+    older = json.loads(_as_written_today(row, json.dumps(_completed(told, expected))))
+    return bool(expected == older)
+
+
+def _completed(told: Any, expected: Any) -> Any:
+    """What was written, with the fields that were not known then as they are expected now."""
+    if isinstance(told, dict) and isinstance(expected, dict):
+        return {name: _completed(told.get(name, value), value) for name, value in expected.items()} | {
+            name: value for name, value in told.items() if name not in expected
+        }
+    if isinstance(told, list) and isinstance(expected, list) and len(told) == len(expected):
+        return [_completed(one, other) for one, other in zip(told, expected, strict=True)]
+    return told
 
 
 def _as_written_today(row: Values, body: str) -> str:

@@ -25,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from oms.domain.events import Event
     from oms.domain.facts import Fact
     from oms.domain.lifecycle import GATES
-    from oms.domain.observe import observe
+    from oms.domain.observe import may_move_back, observe
     from oms.domain.order import JournalBatch, Order, Recording
     from oms.workflows import ports
     from oms.workflows.asking import DO
@@ -46,6 +46,7 @@ _ANSWERS_KEPT = 200
 _BITE = 500
 """Of a great many facts so many are taken between two records: the SDK gives a task two seconds before it calls it stuck."""
 _IN_BITES = "facts in bites"
+_MOVES_BACK = "placements move back"
 _BREATH = timedelta(milliseconds=1)
 _ENDS_AT_THE_VENUE = ("cancel", "close")
 _JOURNAL = ("record", "")
@@ -242,7 +243,8 @@ class OrderWorkflow:
             source, facts = self.inbox.popleft()
             taken += len(facts)
             self.unrecorded_facts.append((source, facts))
-            self.fold(observe(self.order, facts, workflow.now(), source))
+            moves_back = not may_move_back(self.order, facts) or workflow.patched(_MOVES_BACK)
+            self.fold(observe(self.order, facts, workflow.now(), source, moves_back=moves_back))
 
     def is_behind(self) -> bool:
         """More facts have arrived than one task can take."""

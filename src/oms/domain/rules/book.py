@@ -8,11 +8,16 @@ from typing import Any, Self, TypeVar, cast
 
 from oms.domain.handling import PLAIN, Handling
 from oms.domain.model import Open
-from oms.domain.numbers import ZERO, Amount, Exact, Price, Quantity, add, multiply
+from oms.domain.numbers import ZERO, Amount, Exact, Price, Quantity
 from oms.domain.reference import Instrument
 from oms.domain.terms import Direction, OrderType
 
 _Computed = TypeVar("_Computed")
+
+
+def binding_limit(order_type: OrderType, limit_price: Price | None) -> Price | None:
+    """The price that an order is worth whatever the market does; None where it goes with the market."""
+    return limit_price if order_type.needs_limit_price else None
 
 
 class Line(Open):
@@ -95,23 +100,8 @@ class Proposal(Open):
     def valued_at(self, last: Decimal | None) -> Decimal | None:
         """The price that values an order, given the last known one; None where neither names any.
 
-        An order with a limit is worth its limit. A mid-price order trades near the market, whatever its cap, and is
-        worth the higher of the two. A trailing order trades where the market takes it: it is worth the last price or,
-        where that is higher, what a buy pays when it is triggered at once, its trail and its limit's offset included.
+        An order with a limit is worth its limit. Every other one trades where the market takes it and is worth the
+        last price: the cap of a mid-price order and the stop of a trailing one promise nothing. What an order holds
+        of a limit is valued the same way (`reserving.Held.price`).
         """
-        if self.order_type.trails:
-            return self._trailing(last)
-        if self.order_type is OrderType.MID_PRICE:
-            return max((price for price in (self.limit_price, last) if price is not None), default=None)
-        return last if self.limit_price is None else self.limit_price
-
-    def _trailing(self, last: Decimal | None) -> Decimal | None:
-        base = last if last is not None else self.stop_price
-        if base is None or self.direction.sign < 0:
-            return max((price for price in (last, self.stop_price) if price is not None), default=None)
-        percent = self.handling.trail_percent
-        trail = self.handling.trail_amount or ZERO
-        if percent is not None:
-            trail = multiply(multiply(base, percent), Decimal("0.01"))
-        stop = self.stop_price if self.stop_price is not None else add(base, trail)
-        return add(max(base, stop), self.handling.limit_offset or ZERO)
+        return binding_limit(self.order_type, self.limit_price) or last

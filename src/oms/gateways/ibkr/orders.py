@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any, cast
 
 from ib_async import Order
@@ -125,9 +126,16 @@ def _time(order: Order, ticket: PlacementTicket) -> None:
         order.goodAfterTime = moment(ticket.handling.good_after)
 
 
+def oca_name(ticket: PlacementTicket) -> str:
+    """The group's name at the broker: the client's own, kept apart from the same name of another portfolio or account."""
+    name = ticket.handling.oca_group
+    owner = f"{ticket.portfolio_id}/{ticket.account}/{name}"
+    return f"{name}-{sha256(owner.encode()).hexdigest()[:12]}"
+
+
 def _group(order: Order, ticket: PlacementTicket) -> None:
     if ticket.handling.oca_group is not None:
-        order.ocaGroup = ticket.handling.oca_group
+        order.ocaGroup = oca_name(ticket)
         order.ocaType = _OCA_TYPES[ticket.handling.oca_type]
 
 
