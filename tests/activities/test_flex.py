@@ -297,6 +297,24 @@ async def test_a_part_ends_an_order_whose_day_is_over_and_shows_another_to_be_al
     assert (report.status, report.filled_quantity) == (status, 40)
 
 
+async def test_an_execution_in_the_statements_of_two_queries_counts_once(
+    at: FlexSettings, activities: FlexActivities, store: Store, broker: Broker
+) -> None:
+    tale = in_doubt(store, time_in_force=TimeInForce.GTC)
+    first = broker.trades("50", order_ref=ref(tale))
+    monday = date(2026, 3, 2)
+    await fetched(activities, from_date=monday, to_date=monday)
+    broker.corrects(first, "40", "150.25")
+    client = FlexClient(at, HURRIED)
+    await compared(FlexActivities(store, client, "800970", ZONE), from_date=monday, to_date=monday)
+    await client.close()
+    (trade,) = store.statements.executed(ref(tale))
+    intent = store.intents.by_ref(ref(tale))
+    assert intent is not None
+    assert (trade.quantity, intent.state) == (40, IntentState.ACKNOWLEDGED)
+    assert (record_of(intent).status, record_of(intent).filled) == (PlacementStatus.WORKING, 40)
+
+
 async def test_a_statement_without_the_order_proves_nothing(
     activities: FlexActivities, store: Store, broker: Broker
 ) -> None:

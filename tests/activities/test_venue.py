@@ -38,5 +38,11 @@ async def test_a_closed_gate_is_tried_again_and_is_no_alarm(verb: str) -> None:
 
 async def test_a_resync_answers_for_the_gateway_that_was_named() -> None:
     venue = ScriptedVenue()
-    answer = await ActivityEnvironment().run(VenueActivities(venue).resync, "ibkr-7")
-    assert (answer.name, venue.resyncs) == ("ibkr-7", 1)
+    answer = await ActivityEnvironment().run(VenueActivities(venue).resync, "the venue")
+    assert (answer.name, venue.resyncs) == ("the venue", 1)
+
+
+async def test_a_resync_never_answers_for_another_gateway() -> None:
+    with pytest.raises(ApplicationError, match="is served by the venue now") as raised:
+        await ActivityEnvironment().run(VenueActivities(ScriptedVenue()).resync, "ibkr/7")
+    assert raised.value.non_retryable

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import pytest
 
 from oms.domain.breaks import BreakCategory, Difference
+from oms.domain.reference import Account, Portfolio
 from oms.domain.terms import Role
 from oms.store import ForeignExecution, ForeignOrder
 from tests.api.desk import Desk
 
 SOURCE = "broker/test"
-FIRST, SECOND = "DU001456", "DU002456"
+FIRST, SECOND, SHARED = "DU001456", "DU002456", "DU009456"
 SECOND_KEY, BY_ACCOUNT = "secret-second", "secret-by-account"
 
 
@@ -43,7 +44,7 @@ class Books:
 def books(desk: Desk) -> Iterator[Books]:
     made = Books(desk)
     yield made
-    for account in (FIRST, SECOND):
+    for account in (FIRST, SECOND, SHARED):
         made.differ(account)
 
 
@@ -97,6 +98,46 @@ async def test_a_limited_key_sees_its_own_accounts(desk: Desk, books: Books) -> 
         assert (hidden.status_code, hidden.json()["code"]) == (404, "BREAK_NOT_FOUND")
     refused = await desk.post(f"/v1/breaks/{theirs}/resolve", {"reason": "seen"}, BY_ACCOUNT)
     assert (refused.status_code, refused.json()["code"]) == (404, "BREAK_NOT_FOUND")
+
+
+async def test_a_break_of_a_shared_account_is_for_those_who_see_all_of_it(desk: Desk, books: Books) -> None:
+    """Its detail may name the orders of every portfolio that trades there."""
+    reference = desk.context.store.reference
+    reference.put_account(Account(account_id="ACCT-SHARED", name="Shared", broker_account=SHARED))
+    for portfolio_id in ("PORT-S1", "PORT-S2"):
+        reference.put_portfolio(
+            Portfolio(
+                portfolio_id=portfolio_id,
+                name=portfolio_id,
+                net_asset_value="1000",
+                default_account_id="ACCT-SHARED",
+            )
+        )
+    limited_keys = {"secret-s1": ["PORT-S1"], "secret-s2": ["PORT-S1", "PORT-S2"]}
+    for secret, portfolios in limited_keys.items():
+        desk.context.store.keys.create(secret, [Role.OPS, Role.VIEWER], secret, portfolios=portfolios)
+    (break_id,) = books.differ(SHARED, "A")
+    path = f"/v1/breaks/{break_id}"
+    for answer in (
+        await desk.get(path, "secret-s1"),
+        await desk.post(f"{path}/resolve", {"reason": "seen"}, "secret-s1"),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (404, "BREAK_NOT_FOUND")
+    assert await books.listed("status=OPEN", "secret-s1") == []
+    assert await books.listed(f"account={SHARED}", "secret-s1") == []
+    assert await books.listed("status=OPEN", "secret-s2") == [break_id]
+    assert (await desk.get(path, "secret-s2")).status_code == 200
+    assert break_id in await books.listed("status=OPEN")
+    order_id = (await desk.order())["order_id"]
+    await desk.command(order_id, "pre-trade-compliance/request")
+    await desk.command(order_id, "pre-trade-compliance/pass", Role.COMPLIANCE)
+    await desk.command(order_id, "send-to-trader")
+    placed = {"venue": "IBKR", "quantity": "100", "account": SHARED}
+    await desk.command(order_id, "placements", Role.TRADER, placed)
+    assert await books.listed("status=OPEN", "secret-s2") == [], "another portfolio trades there now"
+    assert (await desk.get(path, "secret-s2")).status_code == 404
+    resolved = await desk.post(f"{path}/resolve", {"reason": "seen"}, Role.OPS)
+    assert resolved.status_code == 200
 
 
 async def test_ops_resolve_a_break_with_a_reason_once(desk: Desk, books: Books) -> None:

@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from oms.domain.model import Model
+from oms.domain.rules import registry
+from oms.domain.rules.book import Book, Proposal
+from oms.domain.rules.rule_type import Finding, RuleType
 from oms.domain.terms import Role
 from oms.store import tables
 from tests.api.desk import Desk
@@ -66,6 +70,31 @@ async def test_the_type_follows_from_the_prices(held: Held) -> None:
     assert [result["passed"] for result in results] == [True, False, True, True]
 
 
+class WideTrail(RuleType[Model]):
+    """A rule about what a venue is told."""
+
+    name = "wide_trail"
+    parameters = Model
+
+    def check(self, parameters: Model, book: Book, proposal: Proposal) -> Finding:  # noqa: ARG002
+        return Finding((proposal.handling.trail_percent or 0) <= 5, "a trail of five per cent at most")
+
+
+async def test_rules_see_how_a_proposed_order_is_handled(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {**registry.rule_types(), WideTrail.name: WideTrail()}
+    monkeypatch.setattr(registry, "rule_types", lambda: known)
+    rule_id = await held.rule(WideTrail.name, {})
+    results = await held.what_if(
+        {"order_type": "TrailingStop", "handling": {"trail_percent": "5"}},
+        {"order_type": "TrailingStop", "handling": {"trail_percent": "6", "outside_rth": True}},
+        {"handling": {}},
+    )
+    assert [result["passed"] for result in results] == [True, False, True]
+    assert [violation["rule_id"] for violation in results[1]["violations"]] == [rule_id]
+    gone = await held.desk.ask(Role.COMPLIANCE, "DELETE", f"{COMPLIANCE}/rules/{rule_id}")
+    assert gone.status_code == 200, gone.text
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "field"),
     [
@@ -77,6 +106,18 @@ async def test_the_type_follows_from_the_prices(held: Held) -> None:
             "INVALID_ORDER_TYPE",
             "proposed_orders.1.limit_price",
         ),
+        ({"order_type": "TrailingStop"}, "INVALID_ORDER_TYPE", "proposed_orders.1.handling.trail_amount"),
+        (
+            {"order_type": "TrailingStopLimit", "handling": {"trail_percent": "1"}},
+            "INVALID_ORDER_TYPE",
+            "proposed_orders.1.handling.limit_offset",
+        ),
+        (
+            {"handling": {"trail_percent": "1"}},
+            "INVALID_ORDER_TYPE",
+            "proposed_orders.1.handling.trail_percent",
+        ),
+        ({"handling": {"nonsense": "1"}}, "VALIDATION_FAILED", "proposed_orders.1.handling.nonsense"),
         ({"ordered_quantity": "0"}, "VALIDATION_FAILED", "proposed_orders.1.ordered_quantity"),
         ({"direction": "Sideways"}, "VALIDATION_FAILED", "proposed_orders.1.direction"),
     ],

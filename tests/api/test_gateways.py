@@ -9,13 +9,18 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import delete
+from temporalio.worker import Worker
 
+from oms.activities.venue import VenueActivities
 from oms.api.app import create_app
+from oms.domain.reference import Account, Portfolio
 from oms.domain.terms import Role
 from oms.store import AccountHealth, GatewayReport, GatewayState, tables
+from oms.workflows.contract import gateway_queue
 from oms.workflows.resync import ResyncInput, ResyncOutcome
 from tests.api.desk import Desk
 from tests.stack import until
+from tests.workflows.venue import ScriptedVenue
 
 SECOND_KEY, BY_ACCOUNT = "secret-second", "secret-by-account"
 NAME = "ibkr/71"
@@ -125,6 +130,54 @@ async def test_a_limited_key_sees_the_gateways_of_its_accounts(told: Desk) -> No
     assert "ibkr/72" not in hidden.json()["known"]
 
 
+COUNTED = ("queue", "waiting", "in_doubt", "messages_per_second", "foreign_orders", "open_breaks")
+
+
+async def test_a_limited_key_is_told_nothing_of_others(told: Desk) -> None:
+    """What is counted over the session, and its own words, may be about any account of it."""
+    oldest = time.time_ns() - 5_000_000_000
+    closed = {
+        "gate_open": False,
+        "state": "closed",
+        "detail": "DU001456: 1100",
+        "oldest_undelivered_ns": oldest,
+    }
+    told.context.store.gateways.report(report(**closed))
+    for key in (SECOND_KEY, BY_ACCOUNT):
+        shown = await gateway(told, key)
+        assert {name: shown[name] for name in COUNTED} == dict.fromkeys(COUNTED)
+        assert (shown["oldest_undelivered_seconds"], shown["ready"]) == (None, False)
+        assert shown["reason"] == "it would not send an order now"
+        assert "DU001456" not in str(shown)
+    whole = await gateway(told)
+    assert (whole["reason"], whole["in_doubt"]) == ("DU001456: 1100", 1)
+    told.context.store.gateways.report(report(detail="DU001456 is compared"))
+    assert (await gateway(told, SECOND_KEY))["reason"] is None
+    done = (await told.post(AT, None, BY_ACCOUNT)).json()
+    assert (done["name"], done["unsettled"], done["foreign_orders"], done["differences"]) == (
+        NAME,
+        None,
+        None,
+        None,
+    )
+
+
+async def test_the_health_of_a_shared_account_is_for_those_who_see_all_of_it(told: Desk) -> None:
+    reference = told.context.store.reference
+    reference.put_account(Account(account_id="ACCT-G", name="Shared", broker_account="DU-shared"))
+    for portfolio_id in ("PORT-G1", "PORT-G2"):
+        reference.put_portfolio(
+            Portfolio(portfolio_id=portfolio_id, name="G", net_asset_value="1", default_account_id="ACCT-G")
+        )
+    for secret, portfolios in {"secret-g1": ["PORT-G1"], "secret-g2": ["PORT-G1", "PORT-G2"]}.items():
+        told.context.store.keys.create(secret, [Role.VIEWER], secret, portfolios=portfolios)
+    health = AccountHealth(account="DU-shared", served=True, differences=1, detail="PLC-1 explains it")
+    told.context.store.gateways.report(report(accounts=("DU-shared",), per_account=(health,)))
+    part, whole = await gateway(told, "secret-g1"), await gateway(told, "secret-g2")
+    assert (part["accounts"], part["per_account"]) == (["DU-shared"], [])
+    assert [one["detail"] for one in whole["per_account"]] == ["PLC-1 explains it"]
+
+
 async def test_metrics_of_a_gateway(told: Desk) -> None:
     told.context.store.gateways.report(report(oldest_undelivered_ns=time.time_ns() - 5_000_000_000))
     text = (await told.client.get("/metrics")).text
@@ -202,6 +255,20 @@ async def test_a_gateway_that_nobody_runs_is_503(told: Desk) -> None:
     assert (answer.status_code, answer.json()["code"]) == (503, "UNAVAILABLE"), answer.text
     assert "ibkr/73 cannot be read anew now" in answer.json()["detail"]
     assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_another_gateway_does_not_answer_for_the_one_that_was_asked(told: Desk) -> None:
+    """A session that took the account over serves its queue before anybody has reported so."""
+    account, context = "DU-moved", told.context
+    context.store.gateways.report(report(name="ibkr/74", accounts=(account,), per_account=()))
+    resync = VenueActivities(ScriptedVenue()).resync
+    queue = gateway_queue("IBKR", account)
+    async with Worker(context.temporal, task_queue=queue, activities=[resync]):
+        answer = await told.post("/v1/gateways/ibkr/74/resync", None, Role.OPS)
+    assert (answer.status_code, answer.json()["code"]) == (503, "UNAVAILABLE"), answer.text
+    assert answer.json()["detail"] == (
+        "ibkr/74 cannot be read anew now: its account is served by the venue now, which was read in its place."
+    )
 
 
 async def test_every_resync_can_be_seen_afterwards(told: Desk) -> None:

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from oms.domain.terms import Role
-from tests.api.desk import Desk
+from oms.domain.terms import PlacementStatus, Role
+from tests.api.desk import Desk, executed, reported
 
 
 async def test_an_order_is_created_and_reads_as_documented(desk: Desk) -> None:
@@ -68,6 +68,27 @@ async def test_lists_page_newest_first_with_cursor_and_offset(desk: Desk) -> Non
     assert rest["next_cursor"] is None
     skipped = (await desk.get(f"/v1/orders?basket_id={basket}&offset=4")).json()
     assert [order["order_id"] for order in skipped["items"]] == newest_first[4:]
+
+
+async def test_a_list_says_what_an_order_waits_for_as_the_order_does(desk: Desk) -> None:
+    """A list is read without the executions; that a commission is missing is told without them."""
+    made = await desk.order(automation="straight_through", compliance="builtin", limit_price="1.25")
+    order_id = made["order_id"]
+    routed = await desk.reads(order_id, lambda order: order["working_quantity"] == "100")
+    placement_id = routed["placements"][0]["placement_id"]
+    execution, commission = executed(placement_id, "100", "1.25")
+    done = reported(placement_id, PlacementStatus.FILLED, "100")
+    await desk.venue_says(order_id, execution, done)
+    waits = await desk.reads(order_id, lambda order: order["state"] == "POST_TRADE_COMPLIANCE_PASSED")
+    assert (waits["waiting_on"]["on"], waits["waiting_on"]["what"]) == ("venue", "commission reports")
+    listed = (await desk.get(f"/v1/orders?state={waits['state']}&limit=500")).json()["items"]
+    assert [order["waiting_on"] for order in listed if order["order_id"] == order_id] == [waits["waiting_on"]]
+    await desk.venue_says(order_id, commission)
+    goes_on = await desk.reads(order_id, lambda order: order["state"] == "CONFIRMED")
+    listed = (await desk.get("/v1/orders?state=CONFIRMED&limit=500")).json()["items"]
+    assert [order["waiting_on"] for order in listed if order["order_id"] == order_id] == [
+        goes_on["waiting_on"]
+    ]
 
 
 async def test_lists_filter(desk: Desk) -> None:

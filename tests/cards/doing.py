@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
 from decimal import Decimal
 
 from oms.domain.facts import Executed
@@ -11,7 +10,6 @@ from oms.domain.venues import PlacementTicket
 from oms.gateways.errors import GatewayNotReady
 from oms.gateways.ibkr import IBKRGateway
 from oms.paper.faults import FaultKind
-from oms.store import tables
 from tests.gateways.rig import Rig, eventually, resting, status, ticket
 
 
@@ -75,9 +73,7 @@ def broker_id(rig: Rig, order: PlacementTicket) -> int:
 
 async def died(rig: Rig, gateway: IBKRGateway) -> None:
     """The process is killed, and its lease has run out."""
-    await rig.crash(gateway)
-    with rig.store.database.write() as connection:
-        connection.execute(tables.leases.update().values(expires_at=datetime.now(UTC)))
+    await rig.died(gateway)
 
 
 async def closed(gateway: IBKRGateway) -> None:

@@ -22,6 +22,7 @@ class Line:
         self._swallowed: frozenset[str] = frozenset()
         self._refusal: tuple[int, str] | None = None
         self.sent: list[list[str]] = []
+        self.dropped: set[str] = set()
         self.connections = 0
         self.port = 0
 
@@ -47,8 +48,8 @@ class Line:
 
     @contextmanager
     def swallowing(self, kinds: frozenset[str] = ABOUT_ORDERS) -> Iterator[None]:
-        """Drop the broker's messages of these kinds; the connection stays."""
-        self._swallowed = kinds
+        """Drop the broker's messages of these kinds, which `dropped` then holds; the connection stays."""
+        self._swallowed, self.dropped = kinds, set()
         try:
             yield
         finally:
@@ -94,9 +95,11 @@ class Line:
             while True:
                 header, payload = await _frame(source)
                 kind = payload.split(b"\0", 1)[0].decode()
-                if kind not in self._swallowed:
-                    target.write(header + payload)
-                    await target.drain()
+                if kind in self._swallowed:
+                    self.dropped.add(kind)
+                    continue
+                target.write(header + payload)
+                await target.drain()
         target.close()
 
 

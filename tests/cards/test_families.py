@@ -12,7 +12,7 @@ from oms.gateways.errors import GatewayNotReady
 from oms.gateways.ibkr import IBKRGateway
 from oms.paper.faults import FaultKind
 from oms.store import IntentState
-from tests.cards.doing import died, once, working
+from tests.cards.doing import died, once, say_status, working
 from tests.cards.line import Line
 from tests.gateways.rig import Rig, eventually, reason, resting, status, ticket
 
@@ -152,6 +152,34 @@ async def test_card_807(rig: Rig) -> None:
     assert sum(executed) == 10
     for order in (first, other):
         assert PlacementStatus.IN_DOUBT not in rig.orders.statuses(order)
+
+
+async def test_card_808(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    for number in (1, 2):
+        family = bracket(f"B{number}")
+        rig.paper.fail_next_place(FaultKind.REJECTED, family[number].order_ref)
+        for member in family:
+            await gateway.place(member)
+        for member in family:
+            ends = [PlacementStatus.REJECTED if member is family[number] else CANCELED]
+            await eventually(lambda member=member, ends=ends: rig.orders.statuses(member)[-1:] == ends)
+        await names(rig, family[0], family[number])
+    parent, _, loss = family = await sent_family(rig, gateway, "B3")
+    rig.paper.set_price("AAPL", Decimal("4.98"), Decimal("4.99"))
+    await once(rig, parent)
+    say_status(rig, loss, "Inactive")
+    await names(rig, parent, loss)
+    assert rig.state(parent) is IntentState.DONE
+    await rig.reconciled(gateway)
+    assert {line.order_ref for line in rig.paper.executions()} == {parent.order_ref}
+    assert len(rig.messages) == 9
+
+
+async def names(rig: Rig, parent: PlacementTicket, child: PlacementTicket) -> None:
+    """The parent's order shows once what became of the child."""
+    (shown,) = await eventually(lambda: rig.orders.unreadable(parent))
+    assert child.placement_id in shown.reason
 
 
 WINDOW = {"start": datetime.now(UTC) + timedelta(minutes=1), "end": datetime.now(UTC) + timedelta(hours=1)}

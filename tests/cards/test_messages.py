@@ -1,4 +1,4 @@
-"""CARD-301 to CARD-322: what the broker says."""
+"""CARD-301 to CARD-323: what the broker says."""
 
 import asyncio
 from decimal import Decimal
@@ -238,6 +238,7 @@ async def test_card_320(rig: Rig, line: Line) -> None:
     with line.swallowing(frozenset({"59"})):
         await gateway.place(order)
         (fill,) = await rig.fills(order)
+        await eventually(lambda: line.dropped)
     rig.say(59, 1, fill.exec_id, "-1", "USD", "", "", "")
     rig.say(59, 1, fill.exec_id, "1.7976931348623157E308", "USD", "", "", "")
     rig.say(59, 1, fill.exec_id, "1.25", "USD", "", "", "")
@@ -265,3 +266,15 @@ async def test_card_322(rig: Rig) -> None:
     await rig.reconciled(gateway)
     await eventually(lambda: len(rig.orders.charges(order)) == 1)
     await once(rig, order)
+
+
+async def test_card_323(rig: Rig) -> None:
+    gateway = await rig.gateway(grace_seconds=0.0)
+    order = await working(rig, gateway)
+    say_status(rig, order, "Cancelled")
+    await eventually(lambda: rig.orders.statuses(order)[-1:] == [PlacementStatus.CANCELED])
+    for _ in range(2):
+        await rig.reconciled(gateway)
+    (shown,) = rig.orders.unreadable(order)
+    assert "is CANCELED, and the broker lists it as Submitted" in shown.reason
+    assert rig.state(order) is IntentState.DONE

@@ -1,4 +1,4 @@
-"""CARD-201 to CARD-220: placing exactly once."""
+"""CARD-201 to CARD-221: placing exactly once."""
 
 import asyncio
 import contextlib
@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from oms.domain.handling import Bracket, BracketRole, Handling
 from oms.domain.terms import PlacementStatus
 from oms.domain.venues import PlacementTicket
 from oms.gateways.errors import GatewayNotReady
@@ -273,3 +274,29 @@ async def test_card_220(rig: Rig) -> None:
     rig.paper.faults.rates = {}
     await once(rig, *orders)
     assert (await gateway.status()).in_doubt == 0
+
+
+async def test_card_221(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    handling = Handling(bracket=Bracket(bracket_id="B1", role=BracketRole.PARENT, size=2))
+    withdrawn, refused, waiting = orders = [resting(), resting("NOSUCH"), resting(handling=handling)]
+    await gateway.cancel(withdrawn)
+    for order in (refused, waiting):
+        await gateway.place(order)
+    await rig.reconciled(gateway)
+    before = [(rig.state(order), rig.orders.statuses(order)) for order in orders]
+    own = {"client_id": rig.settings.client_id, "order_type": "LMT", "price": Decimal(5)}
+    refs = ("", "a former life", withdrawn.order_ref, "")
+    enter = rig.paper.enter_as_other_client
+    perm_ids = [enter("AAPL", order_id=n, order_ref=ref, **own) for n, ref in enumerate(refs, 1)]
+    for number, perm_id in enumerate(perm_ids, 1):
+        rig.say(3, number, "PreSubmitted", 0, 10, 0, perm_id, 0, 0, rig.settings.client_id, "", 0)
+        rig.error(number, 77777, "something new")
+    for _ in range(2):
+        await rig.reconciled(gateway)
+    assert [(rig.state(order), rig.orders.statuses(order)) for order in orders] == before
+    assert {line.status for line in rig.paper.orders()} == {"Submitted"}
+    (shown,) = rig.orders.unreadable(withdrawn)
+    assert "never sent" in shown.reason
+    assert rig.messages == []
+    assert {one.perm_id for one in rig.store.foreign.list()} == set(perm_ids)

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from durable_oms import Client
-from oms.cli.venue_tables import accounts_table, gateways_table
+from oms.cli.venue_tables import accounts_table, gateways_table, resynced_line
 from oms.domain.breaks import BreakCategory, Difference
 from oms.store import Store
 from tests.cli.running import Dev
@@ -78,6 +78,16 @@ def test_a_gateway_in_one_line(changes: dict[str, Any], state: str, why: str) ->
     assert "not at this login" in told
 
 
+def test_what_a_limited_key_is_not_told_is_left_empty() -> None:
+    hidden = ("in_doubt", "queue", "waiting", "messages_per_second", "foreign_orders", "open_breaks")
+    told = {**GATEWAY, **dict.fromkeys(hidden), "oldest_undelivered_seconds": None, "per_account": []}
+    line = drawn(gateways_table([told], datetime(2026, 11, 20, 15, tzinfo=UTC))).splitlines()[2]
+    assert line.split() == ["ibkr/17", "open", "DU1,", "DU2", "12s", "1s"]
+    found = {"name": "ibkr/17", "reconciled_at": NOW, "unsettled": 1, "foreign_orders": 2, "differences": 3}
+    assert resynced_line(found).endswith(": 1 unsettled, 2 foreign orders, 3 differences")
+    assert resynced_line({**found, "unsettled": None}) == f"ibkr/17 has read the venue anew at {NOW}"
+
+
 def test_gateways_are_listed_and_read_anew(dev: Dev) -> None:
     listed = dev.oms("gateways")
     assert listed.code == 0, listed.err
@@ -124,7 +134,7 @@ def test_a_break_is_listed_and_resolved_by_the_end_of_its_id(dev: Dev) -> None:
         assert break_id[-8:] not in dev.oms("breaks", "list").out
         assert "ops: a transfer, ticket 4713" in dev.oms("breaks", "list", "--all", "--category", "CASH").out
     nobody = dev.oms("breaks", "resolve", "0000zzzz", "--reason", "r")
-    assert (nobody.code, "no break of the newest 1,000 ends with '0000zzzz'" in nobody.err) == (1, True)
+    assert (nobody.code, "no break of the newest 1,000 answers to '0000zzzz'" in nobody.err) == (1, True)
 
 
 async def test_an_order_by_hand_is_shown(dev: Dev) -> None:

@@ -90,7 +90,7 @@ def test_a_bar_in_a_cell_stays_in_it(tables: ModuleType) -> None:
         ("docs/lifecycle.md", ExceptionCode),
         ("docs/lifecycle.md", PlacementStatus),
         ("docs/operations.md", ExceptionCode),
-        ("docs/operations.md", GatewayState),
+        ("docs/venue-operations.md", GatewayState),
         ("docs/api.md", OrderType),
         ("docs/api.md", TimeInForce),
         ("docs/api.md", Role),

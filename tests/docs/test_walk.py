@@ -60,6 +60,19 @@ def _type(desk: Desk, script: str, **variables: str) -> str:
     return done.stdout
 
 
+_ASKING = _example("docs/api.md", "ask")
+"""How each page asks in a role."""
+
+
+def test_every_page_asks_in_the_same_way_before_it_does(pages: dict[str, str]) -> None:
+    asking = {page: text for page, text in pages.items() if re.search(r"^ *ask \w", text, re.MULTILINE)}
+    assert {"README.md", "docs/api.md", "docs/ibkr.md"} <= asking.keys()
+    for page, text in asking.items():
+        first = re.search(r"^ *ask \w", text, re.MULTILINE)
+        assert first is not None
+        assert _ASKING in text[: first.start()], page
+
+
 def test_the_walk_of_the_readme(desk: Desk) -> None:
     written = _type(desk, _example("README.md", "walk"))
     assert written.startswith('"PRE_TRADE_COMPLIANCE_PASSED"\n"SENT_TO_TRADER"\n"PENDING"\n')
@@ -70,8 +83,8 @@ def test_the_walk_of_the_readme(desk: Desk) -> None:
 
 def test_an_order_is_created_as_the_interface_page_says(desk: Desk) -> None:
     desk.instrument("AAPL")
-    first = _type(desk, _example("docs/api.md", "create"))
-    again = _type(desk, _example("docs/api.md", "create"))
+    creating = _ASKING + _example("docs/api.md", "create")
+    first, again = _type(desk, creating), _type(desk, creating)
     assert " 201 Created" in first.splitlines()[0]
     assert "location: /v1/orders/ORD-" in first
     assert "idempotent-replayed: true" in again
@@ -81,13 +94,19 @@ def test_an_order_is_created_as_the_interface_page_says(desk: Desk) -> None:
 def test_an_order_is_moved_as_the_interface_page_says(desk: Desk) -> None:
     order_id = desk.create(desk.instrument("AAPL"), "100", compliance="external")
     routed, closing, rest = re.split(
-        r"(^ask \$TRADER +-X POST .*/close$)", _example("docs/api.md", "move"), flags=re.MULTILINE
+        r"(^ask trader +-X POST .*/close$)", _example("docs/api.md", "move"), flags=re.MULTILINE
     )
-    _type(desk, routed, ORDER=order_id)
+    _type(desk, _ASKING + routed, ORDER=order_id)
     desk.until_state(order_id, "FILLED")
-    asking = routed.splitlines()[0]
-    _type(desk, "\n".join((asking, closing, rest)), ORDER=order_id)
+    _type(desk, _ASKING + closing + rest, ORDER=order_id)
     assert desk.order(order_id)["state"] == "RECONCILED"
+
+
+def test_trading_is_halted_and_resumed_as_operations_says(desk: Desk) -> None:
+    set_, standing, lifted = _answers(_type(desk, _example("docs/operations.md", "halt")))
+    assert (set_["scope"], set_["subject"]) == ("portfolio", "PORT-001")
+    assert [halt["subject"] for halt in standing["items"]] == ["PORT-001"]
+    assert lifted["subject"] == "PORT-001"
 
 
 def _answers(written: str) -> list[dict[str, Any]]:
@@ -100,18 +119,15 @@ def _answers(written: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_trailing_stop_as_the_page_on_interactive_brokers_says(desk: Desk) -> None:
-    desk.instrument("AAPL")
-    asking = _example("docs/api.md", "move").splitlines()[0]
-    (order,) = _answers(_type(desk, "\n".join((asking, _example("docs/ibkr.md", "trailing")))))
-    assert (order["order_type"], order["handling"]["trail_percent"]) == ("TrailingStop", "2.5")
-
-
-def test_a_bracket_as_the_page_on_interactive_brokers_says(desk: Desk) -> None:
-    """All three are at the broker once the last one is there; none of them is a second before."""
-    desk.instrument("AAPL")
-    asking = _example("docs/api.md", "move").splitlines()[0]
-    opened = _answers(_type(desk, "\n".join((asking, _example("docs/ibkr.md", "bracket")))))
+def test_the_examples_of_the_page_on_interactive_brokers_one_after_the_other(desk: Desk) -> None:
+    """All three of the bracket are at the broker once the last one is there; none of them is a second before."""
+    names = ("trailing", "strategy", "bracket", "change")
+    trailing, worked, *opened, changed = _answers(
+        _type(desk, "".join(_example("docs/ibkr.md", name) for name in names))
+    )
+    assert (trailing["order_type"], trailing["handling"]["trail_percent"]) == ("TrailingStop", "2.5")
+    assert (worked["strategy"], worked["params"]["max_percent"]) == ("VWAP", "10")
+    assert changed["change"]["terms"] == {"quantity": "60", "limit_price": "99.5"}
     assert [order["handling"]["bracket"]["role"] for order in opened] == ["parent", "child", "child"]
     for order in opened:
         until("the bracket to be at the broker", partial(_works, desk, order["order_id"]))

@@ -42,7 +42,7 @@ async def paper(tmp_path: Path) -> AsyncIterator[PaperIBGateway]:
 
 @pytest.fixture
 def settings(paper: PaperIBGateway) -> IBKRSettings:
-    """As in production, with shorter times."""
+    """As in production, with shorter times. The lease outlasts a busy machine; `Rig.died` lets it run out."""
     return IBKRSettings(
         port=paper.port,
         acknowledge_seconds=0.6,
@@ -52,7 +52,7 @@ def settings(paper: PaperIBGateway) -> IBKRSettings:
         connect_timeout_seconds=3.0,
         request_timeout_seconds=2.0,
         backoff_seconds=0.2,
-        lease_seconds=1.5,
+        lease_seconds=10.0,
     )
 
 

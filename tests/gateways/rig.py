@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -178,6 +179,12 @@ class Rig:
         await asyncio.gather(*tasks, *flights, return_exceptions=True)
         gateway._wire.disconnect()
         self.gateways.remove(gateway)
+
+    async def died(self, gateway: IBKRGateway) -> None:
+        """The process is killed, and its lease has run out."""
+        await self.crash(gateway)
+        with self.store.database.write() as connection:
+            connection.execute(tables.leases.update().values(expires_at=datetime.now(UTC)))
 
     async def close(self) -> None:
         for gateway in self.gateways:

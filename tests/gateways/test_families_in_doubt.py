@@ -62,6 +62,30 @@ async def test_a_family_in_doubt_since_yesterday_goes_to_a_person(rig: Rig) -> N
     assert rig.messages == []
 
 
+async def test_a_family_that_waited_over_midnight_is_of_the_day_it_was_sent(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    members = family()
+    await placed_all(gateway, members[:2])
+    for one in members[:2]:
+        rig.edit(one, created_ns=time.time_ns() - 26 * 3600 * 10**9)
+    rig.paper.fail_next_place(FaultKind.LOST_BEFORE_READ, members[0].order_ref)
+    await gateway.place(members[2])
+    await settled(gateway, members)
+    await all_working(rig, members)
+
+
+async def test_a_halt_that_comes_while_contracts_are_asked_for_stops_the_family(rig: Rig) -> None:
+    members = family()
+    left_behind(rig, members, IntentState.QUEUED)
+    rig.paper.fail_next("contract_details", FaultKind.DELAYED, seconds=0.7)
+    gateway = await rig.gateway()
+    await eventually(lambda: gateway._contracts._known)
+    halt(rig)
+    for one in members:
+        await eventually(lambda one=one: rig.orders.statuses(one)[-1:] == [PlacementStatus.REJECTED])
+    assert rig.messages == []
+
+
 async def test_an_incomplete_family_goes_on_waiting(rig: Rig) -> None:
     members = family()
     left_behind(rig, members[:2], IntentState.QUEUED)
@@ -76,7 +100,7 @@ async def test_a_withdrawal_that_was_interrupted_is_finished_by_the_next_process
     first = await rig.gateway()
     members = family()
     await first.cancel(members[0])
-    await rig.crash(first)
+    await rig.died(first)
     left_behind(rig, members[1:], IntentState.QUEUED)
     await rig.gateway()
     for one in members:
@@ -137,7 +161,7 @@ async def test_a_crash_while_the_family_is_written_is_one_family(rig: Rig) -> No
     rig.paper.fail_next_place(FaultKind.DELAYED, members[2].order_ref)
     calls = [asyncio.create_task(first.place(one)) for one in members]
     await eventually(lambda: len(rig.wired(*members)) == 3)
-    await rig.crash(first)
+    await rig.died(first)
     await asyncio.gather(*calls, return_exceptions=True)
     second = await rig.gateway()
     await settled(second, members)
@@ -216,6 +240,7 @@ CANCELED = {"status": PlacementStatus.CANCELED}
         ([(DOUBT, {}), (DOUBT, {}), (KNOWN, {})], [0, 1], "without its parent"),
         ([(DOUBT, {}), (DOUBT, {}), (IntentState.WITHDRAWN, CANCELED)], [0, 1], "without its parent"),
         ([(DOUBT, {"seen": True}), (DOUBT, {}), (DOUBT, {})], [0, 1, 2], "has seen"),
+        ([(KNOWN, {"doomed": "child rejected"}), (DOUBT, {}), (KNOWN, {})], [1], "child rejected"),
     ],
 )
 def test_what_is_sent_again(known: list[Any], absent: list[int], sent: list[tuple[int, bool]] | str) -> None:

@@ -126,7 +126,7 @@ async def test_an_order_that_reached_the_broker_is_found_while_halted(rig: Rig) 
     order = resting()
     await first.place(order)
     rig.edit(order, state=IntentState.SENDING.value, detail=None)
-    await rig.crash(first)
+    await rig.died(first)
     halt(rig.store, HaltScope.FIRM)
     second = await rig.gateway()
     assert status(await second.place(order)) is PlacementStatus.WORKING

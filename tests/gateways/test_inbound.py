@@ -8,6 +8,8 @@ from tests.gateways.rig import Rig, eventually, resting, status, ticket
 
 from oms.domain.facts import Busted
 from oms.domain.terms import Direction, PlacementStatus
+from oms.domain.venues import PlacementTicket
+from oms.gateways.ibkr import reading
 from oms.store import InboxStatus, IntentState
 
 
@@ -169,7 +171,7 @@ async def test_an_order_at_the_broker_that_is_not_what_was_sent_stops_for_a_pers
     gateway = await rig.gateway()
     order = resting(quantity="10")
     await gateway.place(order)
-    await rig.crash(gateway)
+    await rig.died(gateway)
     wrong = order.model_copy(update={"quantity": Decimal(99)})
     rig.edit(order, ticket=wrong.model_dump_json(), state="SENDING")
     gateway = await rig.gateway()
@@ -194,3 +196,112 @@ async def test_a_store_that_fails_for_a_while_loses_nothing(rig: Rig) -> None:
     (fill,) = await rig.fills(order)
     assert fill.exec_id == rig.executed(order)[0].exec_id
     await eventually(lambda: rig.orders.charges(order))
+
+
+def say(rig: Rig, order: PlacementTicket, state: str) -> None:
+    """Let the broker send an orderStatus."""
+    intent = rig.intent(order)
+    number, perm_id = intent.broker_order_id, rig.at_the_broker(order)[0].perm_id
+    rig.say(3, number, state, 0, 10, 0, perm_id, 0, 0, intent.client_id, "", 0)
+
+
+async def test_each_revival_of_a_rejected_order_is_news(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    order = resting()
+    await gateway.place(order)
+    working, rejected = PlacementStatus.WORKING, PlacementStatus.REJECTED
+    expected = [working]
+    for _ in range(3):
+        for state, told in (("Inactive", rejected), ("Submitted", working)):
+            say(rig, order, state)
+            expected.append(told)
+            await eventually(lambda: rig.orders.statuses(order) == expected)
+    await rig.reconciled(gateway)
+    assert rig.orders.statuses(order) == expected
+    assert rig.state(order) is IntentState.ACKNOWLEDGED
+
+
+@pytest.mark.parametrize("then", ["PreSubmitted", "Submitted"])
+async def test_what_waits_for_its_text_comes_before_what_was_said_later(rig: Rig, then: str) -> None:
+    gateway = await rig.gateway()
+    order = resting()
+    await gateway.place(order)
+    say(rig, order, "Inactive")
+    say(rig, order, then)
+    await gateway._inbound.drained()
+    await eventually(lambda: len(rig.orders.statuses(order)) == 3)
+    assert rig.orders.statuses(order)[1:] == [PlacementStatus.REJECTED, PlacementStatus.WORKING]
+    assert rig.state(order) is IntentState.ACKNOWLEDGED
+
+
+async def test_an_order_whose_status_nobody_knows_is_known_to_the_broker(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(reading.STATUS, "Submitted")
+    gateway = await rig.gateway()
+    order = resting()
+    for _ in range(4):
+        assert status(await gateway.place(order)) is PlacementStatus.IN_DOUBT
+    await rig.reconciled(gateway)
+    assert len(rig.wired(order)) == 1
+    (kept,) = rig.store.inbox.parked()
+    assert "Submitted" in (kept.reason or "")
+
+
+async def test_the_same_unreadable_message_is_kept_once(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    for fields in ((3, "x", "Submitted"), (59, 1, "exec", "none", "USD", "", "", ""), (3, "y", "Submitted")):
+        for _ in range(2):
+            rig.say(*fields)
+    await rig.reconciled(gateway)
+    assert len(rig.store.inbox.parked()) == 3
+
+
+async def test_another_text_of_an_unknown_code_is_shown_too(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    order = resting()
+    await gateway.place(order)
+    for said in ("margin low", "margin low", "the order will be liquidated"):
+        rig.error(rig.intent(order).broker_order_id, 77777, said)
+    await rig.reconciled(gateway)
+    assert [shown.raw.partition(": ")[2] for shown in rig.orders.unreadable(order)] == [
+        "margin low",
+        "the order will be liquidated",
+    ]
+
+
+@pytest.mark.parametrize("crash_after", [0, 1, 2, 3])
+async def test_a_charge_that_goes_and_comes_back_ends_where_the_broker_is(rig: Rig, crash_after: int) -> None:
+    gateway = await rig.gateway()
+    order = ticket()
+    await gateway.place(order)
+    (fill,) = await rig.fills(order)
+    (first,) = await eventually(lambda: rig.orders.charges(order))
+    other = first.commission + 1
+    for number, amount in enumerate((other, first.commission, other)):
+        if number == crash_after:
+            await rig.died(gateway)
+            gateway = await rig.gateway()
+            number_of = len(rig.orders.charges(order))
+            rig.say(59, 1, fill.exec_id, str(rig.orders.charges(order)[-1].commission), "USD", "", "", "")
+            await gateway._inbound.drained()
+            assert len(rig.orders.charges(order)) == number_of
+        for _ in range(2):
+            rig.say(59, 1, fill.exec_id, str(amount), "USD", "", "", "")
+        await eventually(lambda amount=amount: rig.orders.charges(order)[-1].commission == amount)
+    told = [charge.commission for charge in rig.orders.charges(order)]
+    assert told[-3:] == [other, first.commission, other]
+
+
+async def test_an_order_that_is_over_and_listed_as_alive_is_shown(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    order = resting()
+    await gateway.place(order)
+    say(rig, order, "Cancelled")
+    await eventually(lambda: rig.orders.statuses(order)[-1:] == [PlacementStatus.CANCELED])
+    rig.edit(order, updated_ns=rig.intent(order).updated_ns - 10**9)
+    await rig.reconciled(gateway)
+    await rig.reconciled(gateway)
+    (shown,) = rig.orders.unreadable(order)
+    assert "the placement is CANCELED, and the broker lists it as Submitted" in shown.reason
+    assert rig.state(order) is IntentState.DONE

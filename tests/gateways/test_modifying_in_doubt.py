@@ -157,6 +157,23 @@ async def test_the_end_of_one_of_two_orders_is_not_the_end(rig: Rig) -> None:
     assert any("another one works on" in shown.reason for shown in rig.orders.unreadable(order))
 
 
+@pytest.mark.parametrize("which", [0, 1])
+async def test_the_cancellation_of_one_of_two_orders_is_not_the_end(rig: Rig, which: int) -> None:
+    gateway = await rig.gateway()
+    order = await placed(rig, gateway)
+    rig.paper.fail_next("modify", FaultKind.SECOND_PERM_ID)
+    await gateway.modify(changed(order, limit_price=Decimal(6)))
+    perm_ids = rig.intent(order).perm_ids
+    rig.paper.cancel_by_hand(perm_ids[which])
+    await eventually(lambda: rig.orders.unreadable(order)[1:])
+    await rig.reconciled(gateway)
+    assert rig.state(order) is IntentState.ACKNOWLEDGED
+    assert PlacementStatus.CANCELED not in rig.orders.statuses(order)
+    rig.paper.cancel_by_hand(perm_ids[1 - which])
+    await eventually(lambda: rig.orders.statuses(order)[-1:] == [PlacementStatus.CANCELED])
+    assert rig.state(order) is IntentState.DONE
+
+
 # Twice, at once, and after a crash
 
 
@@ -175,7 +192,7 @@ async def test_a_crash_between_the_record_and_the_send_is_sent_by_the_next_proce
     first = await rig.gateway()
     order = await placed(rig, first)
     change = changed(order, limit_price=Decimal("6.019"))
-    await rig.crash(first)
+    await rig.died(first)
     left_behind(rig, change)
     second = await rig.gateway()
     assert isinstance(outcome(await modified(second, change)), PlacementChanged)
@@ -190,7 +207,7 @@ async def test_a_crash_after_the_send_finds_the_new_terms(rig: Rig) -> None:
     change = changed(order, limit_price=Decimal(6))
     call = asyncio.create_task(first.modify(change))
     await eventually(lambda: at_the_broker(rig, order)[1] == 6)
-    await rig.crash(first)
+    await rig.died(first)
     await asyncio.gather(call, return_exceptions=True)
     assert record_of(rig.intent(order)).open_revision is not None
     second = await rig.gateway()
@@ -204,7 +221,7 @@ async def test_a_crash_after_the_answer_repeats_the_answer(rig: Rig) -> None:
     order = await placed(rig, first)
     change = changed(order, limit_price=Decimal(6))
     answer = await first.modify(change)
-    await rig.crash(first)
+    await rig.died(first)
     second = await rig.gateway()
     assert await second.modify(change) == answer
     assert len(rig.wired(order)) == 2

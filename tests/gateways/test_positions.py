@@ -224,3 +224,29 @@ async def test_a_resync_of_a_gateway_that_is_away_says_why(rig: Rig) -> None:
     await eventually(lambda: not gateway._gate.is_open)
     with pytest.raises(GatewayNotReady, match="not connected"):
         await gateway.resync()
+
+
+async def test_a_position_that_cannot_be_read_is_left_out_and_the_others_are_compared(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = await rig.gateway(grace_seconds=0.1)
+    await filled(rig, gateway, "10")
+    rig.paper.enter_by_hand("AAPL", quantity=Decimal(5))
+    await gateway.resync()
+    before = breaks(rig)
+    rig.paper.enter_by_hand("MSFT", quantity=Decimal(3))
+    ask = gateway._wire.positions
+
+    async def garbled() -> Any:
+        found = await ask()
+        return [
+            one._replace(position=float("nan")) if one.contract.symbol == "AAPL" else one for one in found
+        ]
+
+    monkeypatch.setattr(gateway._wire, "positions", garbled)
+    assert (await gateway.resync()).differences == 1
+    new = [one for one in breaks(rig) if one not in before]
+    assert [(one.ours, one.theirs) for one in new] == [("0", "3")]
+    assert all(one in breaks(rig) for one in before)
+    monkeypatch.undo()
+    assert (await gateway.resync()).differences == 2

@@ -157,7 +157,7 @@ async def test_a_second_life_of_the_gateway_tells_of_no_order_again(rig: Rig, th
     trade = them.placeOrder(contract(), LimitOrder("BUY", 20, 5.0, account="DU123456"))
     await eventually(lambda: trade.orderStatus.status == "Submitted")
     await rig.reconciled(first)
-    await rig.crash(first)
+    await rig.died(first)
     second = await rig.gateway()
     rig.paper.set_price("AAPL", Decimal("4.98"), Decimal("4.99"))
     await eventually(trade.isDone)

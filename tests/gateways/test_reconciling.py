@@ -105,3 +105,28 @@ async def test_what_is_placed_while_the_lists_are_read_is_not_judged(rig: Rig) -
     for order in orders:
         await rig.fills(order)
         assert PlacementStatus.IN_DOUBT not in rig.orders.statuses(order)
+
+
+async def test_an_execution_of_today_is_no_sign_that_its_order_still_works(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lists of orders come whole and do not show it; the list of executions tells its fill again and again."""
+    gateway = await rig.gateway()
+    order = resting(quantity="10")
+    rig.paper.set_price("AAPL", Decimal("4.98"), Decimal("4.99"), Decimal(4))
+    await gateway.place(order)
+    await eventually(lambda: rig.orders.executions(order))
+    await rig.reconciled(gateway)
+    assert rig.state(order) is IntentState.ACKNOWLEDGED
+
+    async def nothing() -> None:
+        """A list without it."""
+
+    for name in ("open_orders", "all_open_orders", "completed_orders"):
+        monkeypatch.setattr(gateway._wire, name, nothing)
+    await rig.reconciled(gateway)
+    assert rig.state(order) is IntentState.IN_DOUBT
+    assert rig.orders.statuses(order)[-1] is PlacementStatus.IN_DOUBT
+    monkeypatch.undo()
+    await rig.reconciled(gateway)
+    assert rig.state(order) is IntentState.ACKNOWLEDGED

@@ -7,7 +7,9 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import Context
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,19 @@ from tests.gateways.rig import ACCOUNT, Rig, eventually, resting, status, ticket
 
 from oms.domain.terms import PlacementStatus
 from oms.gateways.errors import GatewayNotReady
-from oms.gateways.ibkr import IBKRGateway
+from oms.gateways.ibkr import IBKRGateway, IBKRSettings
 from oms.gateways.ibkr.books import Books
+from oms.gateways.ibkr.owners import Owners
 from oms.paper.ib_gateway import PaperIBGateway
 from oms.paper.market import MarketSettings
-from oms.store import GatewayState, IntentState
+from oms.store import GatewayState, IntentState, tables
+
+
+@pytest.fixture
+def settings(settings: IBKRSettings) -> IBKRSettings:
+    """A lease that a test can wait out."""
+    return replace(settings, lease_seconds=1.5)
+
 
 LIFE = Path(__file__).parent / "life.py"
 
@@ -96,6 +106,50 @@ async def test_a_process_that_comes_back_after_its_lease_sends_nothing(
         gateway._wire.cancel(rig.intent(working).broker_order_id)
     assert len(rig.paper.orders()) == before
     assert rig.state(order) is IntentState.SENDING
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_a_process_that_comes_back_after_its_lease_writes_nothing(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, *, gone: bool
+) -> None:
+    """It stands still between reading an intent and writing it; meanwhile another process leads, or has led."""
+    gateway = await rig.gateway()
+    order = resting()
+    await gateway.place(order)
+    connected = gateway._session.connected_ns
+    read = Owners.__init__
+
+    def meanwhile() -> None:
+        first, *_ = rig.settings.lease_keys
+        _taken(rig, first)
+        if gone:
+            rig.store.leases.release(first, "another")
+            asyncio.run_coroutine_threadsafe(gateway._tenure.renew(), loop).result(5)
+
+    def taken_over(self: Owners, *args: Any) -> None:
+        read(self, *args)
+        monkeypatch.setattr(Owners, "__init__", read)
+        Context().run(meanwhile)
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(Owners, "__init__", taken_over)
+    rig.say(3, rig.intent(order).broker_order_id, "Submitted", 4, 6, 5, 99, 0, 0, 1, "", 0)
+    if not gone:
+        await eventually(lambda: "another" in (gateway._gate.reason or ""))
+        await eventually(lambda: not gateway._wire.is_connected)
+        assert gateway._inbound.waiting == 0
+    else:
+        await eventually(lambda: gateway._session.connected_ns not in (None, connected))
+    assert 99 not in rig.intent(order).perm_ids
+    assert '"filled":"4"' not in rig.intent(order).detail
+
+
+def _taken(rig: Rig, name: str) -> None:
+    """Another process takes a lease that has run out."""
+    with rig.store.database.write() as connection:
+        past = datetime.now(UTC) - timedelta(seconds=1)
+        connection.execute(tables.leases.update().where(tables.leases.c.name == name).values(expires_at=past))
+    assert rig.store.leases.acquire(name, "another", 30)
 
 
 async def test_a_lease_that_the_store_will_not_renew_ends_in_time(

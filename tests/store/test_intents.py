@@ -1,4 +1,4 @@
-"""Intents that move together, and terms that change."""
+"""Intents that move together, terms that change, and how what was told is found again."""
 
 from decimal import Decimal
 
@@ -6,7 +6,7 @@ from tests.store.building import APPLE
 
 from oms.domain.terms import Direction, OrderType, TimeInForce
 from oms.domain.venues import PlacementTicket
-from oms.store import Intent, IntentState, Store
+from oms.store import InboxMessage, Intent, IntentState, Store
 
 
 def intent(number: int, state: IntentState = IntentState.QUEUED) -> Intent:
@@ -65,3 +65,31 @@ def test_terms_change_where_that_is_said_and_nowhere_else(store: Store) -> None:
     store.intents.update_all([changed], {"PLC-1"})
     assert store.intents.get("PLC-1").ticket == less
     assert store.intents.update("PLC-1", ticket=known.ticket).ticket == known.ticket
+
+
+def test_only_what_was_sent_has_a_number_at_the_broker() -> None:
+    numbers = (IntentState.SENDING, 5), (IntentState.DONE, 5), (IntentState.DONE, -5), (IntentState.QUEUED, 5)
+    intents = [intent(1, state).model_copy(update={"broker_order_id": number}) for state, number in numbers]
+    assert [one.was_sent for one in intents] == [True, True, False, False]
+
+
+def test_the_keys_of_messages_are_found_by_how_they_begin(store: Store) -> None:
+    told = [
+        "fee/00a.1/-1.5",
+        "fee/00a.1/2",
+        "fee/00a.10/3",
+        "fee/00a.2/1E-7/1",
+        "exec/00a.1",
+        "fee/00a.1/-1.5/2",
+    ]
+    rows = [InboxMessage(natural_key=key, order_id=None, fact=None, ts_init_ns=1) for key in told]
+    store.inbox.add("ibkr", rows)
+    store.inbox.add("other", rows)
+    others = [f"fee/{number}/" for number in range(500)]
+    assert store.inbox.keys_under("ibkr", ["fee/00a.2/", *others, "fee/00a.1/"]) == [
+        "fee/00a.1/-1.5",
+        "fee/00a.1/2",
+        "fee/00a.2/1E-7/1",
+        "fee/00a.1/-1.5/2",
+    ]
+    assert store.inbox.keys_under("ibkr", []) == []

@@ -1,19 +1,31 @@
 """The gateways' books: inbox, intents, reports, leases."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.store.building import APPLE, NOON, NS, new_id
+from tests.store.building import APPLE, NS, new_id
 
 from oms.domain.facts import Charged, Executed, PlacementReported
 from oms.domain.terms import Direction, OrderType, PlacementStatus, TimeInForce
 from oms.domain.venues import PlacementTicket
-from oms.store import GatewayReport, InboxMessage, InboxStatus, Intent, IntentState, Store, StoreError, Taken
+from oms.store import (
+    GatewayReport,
+    InboxMessage,
+    InboxStatus,
+    Intent,
+    IntentState,
+    LeaseLost,
+    Store,
+    StoreError,
+    Taken,
+    tables,
+)
+from oms.store.gateways import Leases
 
 FILL = Executed(
     placement_id="PLC-1",
@@ -246,23 +258,70 @@ def test_the_last_report_of_each_gateway(store: Store) -> None:
     assert store.gateways.all() == [_report(1, name="a"), _report(9, queue=0)]
 
 
+def _run_out(store: Store, name: str = "ibkr") -> None:
+    """Let the lease's time be over."""
+    with store.database.write() as connection:
+        past = datetime.now(UTC) - timedelta(seconds=1)
+        is_it = tables.leases.c.name == name
+        connection.execute(tables.leases.update().where(is_it).values(expires_at=past))
+
+
 def test_a_lease_has_one_holder_until_it_runs_out(store: Store) -> None:
     leases = store.leases
-    assert leases.acquire("ibkr", "one", 10, NOON)
-    assert not leases.acquire("ibkr", "two", 10, NOON + timedelta(seconds=9))
-    assert leases.acquire("ibkr", "one", 10, NOON + timedelta(seconds=9))
-    assert not leases.acquire("ibkr", "two", 10, NOON + timedelta(seconds=18))
-    assert leases.acquire("ibkr", "two", 10, NOON + timedelta(seconds=19))
+    assert leases.acquire("ibkr", "one", 10)
+    assert not leases.acquire("ibkr", "two", 10)
+    assert leases.acquire("ibkr", "one", 10)
+    assert leases.holder("ibkr") == "one"
+    _run_out(store)
+    assert leases.holder("ibkr") is None
+    assert leases.acquire("ibkr", "two", 10)
     leases.release("ibkr", "one")
-    assert not leases.acquire("ibkr", "one", 10, NOON + timedelta(seconds=20))
+    assert not leases.acquire("ibkr", "one", 10)
     leases.release("ibkr", "two")
-    assert leases.acquire("ibkr", "one", 10, NOON + timedelta(seconds=20))
+    assert leases.acquire("ibkr", "one", 10)
+
+
+def test_a_lease_is_renewed_only_by_who_had_it_to_the_last(store: Store) -> None:
+    leases = store.leases
+    assert not leases.acquire("ibkr", "one", 10, only_renew=True)
+    assert leases.acquire("ibkr", "one", 10)
+    assert leases.acquire("ibkr", "one", 10, only_renew=True)
+    _run_out(store)
+    assert leases.acquire("ibkr", "one", 10, only_renew=True)
+    assert not leases.acquire("ibkr", "two", 10)
+    leases.release("ibkr", "one")
+    assert not leases.acquire("ibkr", "one", 10, only_renew=True)
+
+
+def test_a_host_whose_clock_is_wrong_takes_no_lease_from_another(store: Store) -> None:
+    """On PostgreSQL the database's clock is the one that counts; SQLite has one host."""
+    tomorrow = Leases(store.database, lambda: datetime.now(UTC) + timedelta(days=1))
+    assert store.leases.acquire("ibkr", "one", 10)
+    assert tomorrow.acquire("ibkr", "two", 10) is store.database.is_sqlite
+    assert (tomorrow.holder("ibkr") == "one") is not store.database.is_sqlite
+
+
+def test_what_is_written_behind_a_lost_lease_is_not_kept(store: Store) -> None:
+    leases = store.leases
+    assert leases.acquire("ibkr", "one", 10)
+    with leases.fenced("ibkr", "one"):
+        store.gateways.report(_report(1))
+        _run_out(store)
+        store.gateways.report(_report(2))
+    assert leases.acquire("ibkr", "two", 10)
+    with leases.fenced("ibkr", "one"), pytest.raises(LeaseLost, match="lost the lease ibkr to two"):
+        store.gateways.report(_report(3))
+    leases.release("ibkr", "two")
+    with leases.fenced("ibkr", "one"), pytest.raises(LeaseLost, match="nobody"):
+        store.gateways.report(_report(3))
+    assert store.gateways.all() == [_report(2)]
+    store.gateways.report(_report(4))
 
 
 def test_of_many_who_want_a_lease_one_gets_it(url: str) -> None:
     stores = [Store(url), Store(url)]
     with ThreadPoolExecutor(12) as threads:
-        got = list(threads.map(lambda n: stores[n % 2].leases.acquire("ibkr", str(n), 10, NOON), range(12)))
+        got = list(threads.map(lambda n: stores[n % 2].leases.acquire("ibkr", str(n), 10), range(12)))
     assert sum(got) == 1
     for store in stores:
         store.close()

@@ -12,7 +12,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from oms.gateways.ibkr import IBKRGateway, IBKRSettings
 from oms.paper.ib_gateway import PaperIBGateway
 from oms.store import Store
-from oms.workers.ibkr import Queues, ibkr_settings
+from oms.workers.ibkr import Queues, ibkr_settings, serve
 from oms.workers.settings import Settings
 from oms.workflows.contract import DESK_QUEUE
 from oms.workflows.resync import RESYNC_WORKFLOW, ResyncGateway, ResyncInput, ResyncOutcome
@@ -106,6 +106,26 @@ async def test_a_gateway_that_loses_its_lease_serves_no_more(
         await eventually(lambda: queues._workers == {})
         monkeypatch.undo()
         await eventually(lambda: queues._workers.keys() == {ACCOUNT})
+
+
+async def test_a_gateway_that_dies_of_a_defect_takes_the_process_with_it(
+    rig: Rig, server: TemporalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = await rig.gateway()
+    queues = Queues(await server.client(), gateway, 8)
+    serving = asyncio.create_task(serve(queues, gateway))
+    await eventually(lambda: queues._workers)
+
+    def failing() -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(gateway._rounds, "connected", failing)
+    rig.paper.drop_connections()
+    with pytest.raises(RuntimeError, match="nobody foresaw this"):
+        await asyncio.wait_for(serving, 20)
+    assert queues._workers == {}
+    await gateway.stop()
+    assert rig.store.leases.holder(rig.settings.lease_key) is None
 
 
 def test_a_session_is_named_after_its_client_id_unless_it_is_named() -> None:

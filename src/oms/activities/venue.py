@@ -53,8 +53,18 @@ class VenueActivities:
 
     @activity.defn(name="resync")
     async def resync(self, name: str) -> Resynced:
-        """Read the venue's lists and positions now. Reads only; what they say comes to the orders as ever."""
-        return (await _called(self._gateway.resync())).model_copy(update={"name": name})
+        """Read the venue's lists and positions now. Reads only; what they say comes to the orders as ever.
+
+        Fails for good where the queue is served by another gateway than `name`: its answer is about other books.
+        """
+        resynced = await _called(self._gateway.resync())
+        if resynced.name != name:
+            raise ApplicationError(
+                f"its account is served by {resynced.name} now, which was read in its place",
+                non_retryable=True,
+                category=ApplicationErrorCategory.BENIGN,
+            )
+        return resynced
 
 
 async def _called(call: Awaitable[R]) -> R:

@@ -6,7 +6,7 @@ from pydantic import Field, GetJsonSchemaHandler, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from oms.api.handling import HandlingBody
+from oms.api.handling import PLAIN_BODY, HandlingBody
 from oms.api.new_order import ExactMetadata
 from oms.api.validation import UtcInstant
 from oms.domain.allocating import AveragePrice, ByPercentage, ByQuantity, ProRata, StepDown
@@ -217,6 +217,7 @@ class ProposedOrder(Model):
     order_type: OrderType | None = None
     limit_price: Price | None = None
     stop_price: Price | None = None
+    handling: HandlingBody = PLAIN_BODY
 
 
 class WhatIfBody(Model):

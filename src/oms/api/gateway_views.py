@@ -24,7 +24,8 @@ class GatewayView(View):
     where not, `reason` says why.
 
     `queue` counts messages from the broker that no order has yet, `waiting` requests that wait for their turn to be
-    sent; `messages_per_second` were sent in the last full second.
+    sent; `messages_per_second` were sent in the last full second. What is counted over the whole session is null for a
+    limited key, as is the session's own text in `reason`.
     """
 
     name: str
@@ -41,13 +42,13 @@ class GatewayView(View):
     age_seconds: float
     connected_at: datetime | None
     reconciled_at: datetime | None
-    queue: int
-    waiting: int
-    in_doubt: int
+    queue: int | None
+    waiting: int | None
+    in_doubt: int | None
     oldest_undelivered_seconds: float | None
-    messages_per_second: int
-    foreign_orders: int
-    open_breaks: int
+    messages_per_second: int | None
+    foreign_orders: int | None
+    open_breaks: int | None
     per_account: tuple[AccountHealthView, ...]
 
 
@@ -66,11 +67,18 @@ def trouble(report: GatewayReport, patience_seconds: float) -> str | None:
     return None
 
 
+def _as_told_to(sight: Sight, report: GatewayReport) -> GatewayReport:
+    """The report without the session's own text where that may tell of accounts out of sight."""
+    return report.model_copy(update={"detail": None}) if sight.is_limited else report
+
+
 def gateway_view(report: GatewayReport, sight: Sight, patience_seconds: float) -> GatewayView:
-    """The report as a caller may see it: with the accounts in sight alone."""
+    """The report as a caller may see it: with the accounts in sight alone, and whole only for a key without limits."""
+    report = _as_told_to(sight, report)
     reason, oldest = trouble(report, patience_seconds), report.oldest_undelivered_ns
     return GatewayView(
         **report.model_dump(include=_REPORTED),
+        **dict.fromkeys(_COUNTED) if sight.is_limited else report.model_dump(include=_COUNTED),
         ready=reason is None,
         reason=reason or report.detail,
         accounts=sight.of(report.accounts),
@@ -78,19 +86,26 @@ def gateway_view(report: GatewayReport, sight: Sight, patience_seconds: float) -
         age_seconds=round(seconds_since(report.updated_ns), 1),
         connected_at=_instant(report.connected_ns),
         reconciled_at=_instant(report.reconciled_ns),
-        oldest_undelivered_seconds=None if oldest is None else round(seconds_since(oldest), 1),
+        oldest_undelivered_seconds=(
+            None if oldest is None or sight.is_limited else round(seconds_since(oldest), 1)
+        ),
         per_account=tuple(
             AccountHealthView(
                 **health.model_dump(include={"account", "served", "differences", "detail"}),
                 compared_at=_instant(health.compared_ns),
             )
             for health in report.per_account
-            if sight.has(health.account)
+            if sight.has_whole(health.account)
         ),
     )
 
 
-_REPORTED = set(GatewayView.model_fields) & set(GatewayReport.model_fields) - {"accounts", "per_account"}
+_COUNTED = {"queue", "waiting", "in_doubt", "messages_per_second", "foreign_orders", "open_breaks"}
+_REPORTED = (set(GatewayView.model_fields) & set(GatewayReport.model_fields)) - {
+    *_COUNTED,
+    "accounts",
+    "per_account",
+}
 
 
 def _instant(ns: int | None) -> datetime | None:

@@ -24,8 +24,12 @@ PLAIN_BODY = HandlingBody()
 _TRAILS = ("trail_amount", "trail_percent")
 
 
-def check_fit(order_type: OrderType, handling: Handling, expires_at: datetime | None) -> None:
+def check_fit(
+    order_type: OrderType, handling: Handling, expires_at: datetime | None = None, within: str = ""
+) -> None:
     """Raise Refused, with the field, where an order's handling does not fit the rest of it.
+
+    `within` leads to the order in the body, such as `proposed_orders.0.`.
 
     INVALID_ORDER_TYPE for a distance that is missing or has no place; VALIDATION_FAILED for a beginning after the end.
     """
@@ -34,7 +38,7 @@ def check_fit(order_type: OrderType, handling: Handling, expires_at: datetime | 
     except ValueError as error:
         name = _field(str(error), handling)
         code = Code.VALIDATION_FAILED if name == "good_after" else Code.INVALID_ORDER_TYPE
-        raise Refused(code, f"{error}.", field=f"handling.{name}", order_type=order_type) from error
+        raise Refused(code, f"{error}.", field=f"{within}handling.{name}", order_type=order_type) from error
 
 
 def _field(message: str, handling: Handling) -> str:

@@ -18,19 +18,22 @@ _ON_TOP_SECONDS = 5.0
 
 class ResyncedView(View):
     """What the gateway found. `unsettled`: placements whose state at the broker is not known; `differences`: what
-    the broker's positions say otherwise than ours."""
+    the broker's positions say otherwise than ours. A limited key gets no counts: they are those of the session."""
 
     name: str
     reconciled_at: datetime
-    unsettled: int
-    foreign_orders: int
-    differences: int
+    unsettled: int | None
+    foreign_orders: int | None
+    differences: int | None
 
     @classmethod
-    def of(cls, done: Resynced) -> "ResyncedView":
+    def of(cls, done: Resynced, *, counted: bool) -> "ResyncedView":
         return cls(
+            name=done.name,
             reconciled_at=instant(done.reconciled_ns),
-            **done.model_dump(include={"name", "unsettled", "foreign_orders", "differences"}),
+            unsettled=done.unsettled if counted else None,
+            foreign_orders=done.foreign_orders if counted else None,
+            differences=done.differences if counted else None,
         )
 
 

@@ -7,7 +7,7 @@ it is sent. What is refused raises `Declined`; what nobody answers raises `Away`
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,6 +37,11 @@ class Declined(BookError):
         self.code = code
         self.detail = detail
         self.replayed = replayed
+
+
+def is_end_of(identifier: str, named: str) -> bool:
+    """Whether `named` is how an id is shortened: its last four characters, or more of them."""
+    return len(named) >= 4 and identifier.endswith(named)
 
 
 class Answer(Item):
@@ -92,6 +97,17 @@ class Book:
             cursor = page["next_cursor"]
             if cursor is None:
                 return
+
+    def named(self, path: str, kind: str, named: str, newest: int, fits: Callable[[Item], bool]) -> Item:
+        """The only one of the `newest` items at `path` that `fits`, which is what `named` was said for.
+
+        `kind` is what they are called. Raises BookError unless it is one; Away, Declined.
+        """
+        found = [one for one in self.items(path, newest) if fits(one)]
+        if len(found) == 1:
+            return found[0]
+        what = f"no {kind}" if not found else f"{len(found)} {kind}s, not one,"
+        raise BookError(f"{what} of the newest {newest:,} answers to {named!r}; give its whole id")
 
     def instrument(self, instrument_id: str) -> Item:
         """An instrument, asked for once. Raises Away, Declined."""

@@ -12,7 +12,7 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
-from oms.cli.book import Book, BookError, Item
+from oms.cli.book import Book, BookError, Item, is_end_of
 from oms.cli.connecting import DEFAULT_API, Api, As, Key, Keys, connect, console, one_line
 from oms.cli.following import Connected, Following, Lost, Told
 from oms.cli.leaving import leave
@@ -97,16 +97,11 @@ def find_order(book: Book, named: str) -> Item:
     """The order with this id, this end of an id, or this client order id. Raises BookError unless it is one."""
     if named.startswith("ORD-") and len(named) == len("ORD-") + 36:
         return book.get(f"/v1/orders/{quote(named, safe='')}")
-    newest = book.items("/v1/orders", _LOOK_BACK)
-    found = [order for order in newest if named and _is_named(order, named)]
-    if len(found) == 1:
-        return found[0]
-    what = "no order" if not found else f"{len(found)} orders, not one,"
-    raise BookError(f"{what} of the newest {_LOOK_BACK:,} answers to {named!r}; give its whole id")
 
+    def fits(order: Item) -> bool:
+        return bool(named) and (order["client_order_id"] == named or is_end_of(order["order_id"], named))
 
-def _is_named(order: Item, named: str) -> bool:
-    return order["client_order_id"] == named or (len(named) >= 4 and order["order_id"].endswith(named))
+    return book.named("/v1/orders", "order", named, _LOOK_BACK, fits)
 
 
 def watch_orders(

@@ -61,7 +61,10 @@ def _state(gateway: Item) -> Text:
     return Text(told, STATE_STYLES.get(told, ""))
 
 
-def _count(count: int, alarming: bool) -> Text:
+def _count(count: int | None, alarming: bool) -> Text:
+    """A number; nothing where the key's limits hide it."""
+    if count is None:
+        return Text("")
     return Text(f"{count:,}", "bold red" if alarming and count else "" if count else "dim")
 
 
@@ -88,6 +91,17 @@ def accounts_table(gateways: Sequence[Item], now: datetime) -> Table:
                 printable(account["detail"] or ""),
             )
     return table
+
+
+def resynced_line(found: Item) -> str:
+    """What a resync found, in a line; the counts where the key may know them."""
+    line = f"{found['name']} has read the venue anew at {found['reconciled_at']}"
+    if found["unsettled"] is None:
+        return line
+    return (
+        f"{line}: {found['unsettled']} unsettled, {found['foreign_orders']} foreign orders,"
+        f" {found['differences']} differences"
+    )
 
 
 def breaks_table(breaks: Sequence[Item], now: datetime) -> Table:

@@ -9,9 +9,16 @@ from urllib.parse import quote
 import typer
 from rich.table import Table
 
-from oms.cli.book import Book, BookError, Item
+from oms.cli.book import Book, Item, is_end_of
 from oms.cli.connecting import DEFAULT_API, Api, As, Key, Keys, connect, console, one_line
-from oms.cli.venue_tables import accounts_table, breaks_table, figure, foreign_table, gateways_table
+from oms.cli.venue_tables import (
+    accounts_table,
+    breaks_table,
+    figure,
+    foreign_table,
+    gateways_table,
+    resynced_line,
+)
 from oms.domain.breaks import BreakCategory, BreakStatus
 
 _LOOK_BACK = 1_000
@@ -53,11 +60,7 @@ def resync(
         if as_json:
             typer.echo(json.dumps(found, indent=2))
             return
-        typer.echo(
-            f"{found['name']} has read the venue anew at {found['reconciled_at']}:"
-            f" {found['unsettled']} unsettled, {found['foreign_orders']} foreign orders,"
-            f" {found['differences']} differences"
-        )
+        typer.echo(resynced_line(found))
 
 
 def list_breaks(
@@ -101,12 +104,10 @@ def _break_id(book: Book, named: str) -> str:
     """The id of the break that `named` is, or is the end of. Raises BookError unless it is one."""
     if named.startswith("BRK-"):
         return named
-    newest = book.items("/v1/breaks", _LOOK_BACK)
-    found = [one["break_id"] for one in newest if len(named) >= 4 and one["break_id"].endswith(named)]
-    if len(found) == 1:
-        return str(found[0])
-    what = "no break" if not found else f"{len(found)} breaks, not one,"
-    raise BookError(f"{what} of the newest {_LOOK_BACK:,} ends with {named!r}; give its whole id")
+    found = book.named(
+        "/v1/breaks", "break", named, _LOOK_BACK, lambda one: is_end_of(one["break_id"], named)
+    )
+    return str(found["break_id"])
 
 
 def list_foreign_orders(

@@ -1,7 +1,15 @@
 """The order book's memory: the journal, its projections and everything else that outlives a process."""
 
 from oms.store.compliance import WhatIf
-from oms.store.errors import BadCursor, JournalAhead, JournalConflict, JournalGap, StoreError, Taken
+from oms.store.errors import (
+    BadCursor,
+    JournalAhead,
+    JournalConflict,
+    JournalGap,
+    LeaseLost,
+    StoreError,
+    Taken,
+)
 from oms.store.foreign import ForeignExecution, ForeignOrder
 from oms.store.gateways import AccountHealth, GatewayReport, GatewayState
 from oms.store.idempotency import IdempotencyRecord
@@ -34,6 +42,7 @@ __all__ = [
     "JournalConflict",
     "JournalGap",
     "KeyRecord",
+    "LeaseLost",
     "ListedException",
     "OrderFilter",
     "Page",

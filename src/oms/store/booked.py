@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, func, select
 
 from oms.domain.comparing import Holding
 from oms.domain.numbers import ZERO, add, multiply
-from oms.domain.reference import Account, Instrument
+from oms.domain.reference import Account, Instrument, Portfolio
 from oms.domain.statements import BookedExecution
 from oms.domain.terms import Direction
 from oms.store import tables
@@ -36,10 +36,28 @@ class Booked:
 
     def knows(self, account: str) -> bool:
         """Whether an account of our reference data is held at this broker account."""
-        query = select(tables.accounts.c.body)
         with self._database.read() as connection:
-            bodies = connection.scalars(query)
-            return any(Account.model_validate_json(body).broker_account == account for body in bodies)
+            return bool(_held_at(connection, account))
+
+    def is_traded_by_others(self, account: str, portfolio_ids: Collection[str]) -> bool:
+        """Whether a portfolio that is not one of these trades there: by an order placed in it, or by default.
+
+        Reads the account's placements where nobody else does.
+        """
+        orders = tables.orders.c
+        placed = (
+            select(_PLACEMENTS.order_id)
+            .join(tables.orders, orders.order_id == _PLACEMENTS.order_id)
+            .where(_PLACEMENTS.account == account, orders.portfolio_id.not_in(portfolio_ids))
+        )
+        portfolios = tables.portfolios.c
+        others = select(portfolios.body).where(portfolios.portfolio_id.not_in(portfolio_ids))
+        with self._database.snapshot() as connection:
+            if connection.execute(placed.limit(1)).first() is not None:
+                return True
+            held_there = _held_at(connection, account)
+            defaults = map(Portfolio.model_validate_json, connection.scalars(others))
+            return any(portfolio.default_account_id in held_there for portfolio in defaults)
 
     def executions(
         self, account: str, begin_ns: int, end_ns: int, keys: Collection[str] = ()
@@ -78,6 +96,12 @@ class Booked:
     def _instruments(self, instrument_ids: Collection[str]) -> dict[str, Instrument]:
         known = {name: self._reference.instrument(name) for name in instrument_ids}
         return {name: known[name] or Instrument(instrument_id=name, symbol=name) for name in known}
+
+
+def _held_at(connection: Connection, account: str) -> set[str]:
+    """The ids of our accounts that are held at this broker account."""
+    known = map(Account.model_validate_json, connection.scalars(select(tables.accounts.c.body)))
+    return {one.account_id for one in known if one.broker_account == account}
 
 
 def _executions() -> Select[Any]:

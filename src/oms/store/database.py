@@ -6,8 +6,9 @@ process queue on a lock (fair and fast), other processes on SQLite's own lock wi
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +24,11 @@ _PRAGMAS = (
     "temp_store=MEMORY",
 )
 _WRITES = "oms_writes"
+FENCE: ContextVar[Callable[[Connection], None] | None] = ContextVar("oms_fence", default=None)
+"""Asked at the end of each write of this context: it raises where the writer may write no more, and nothing stays.
+
+At the end and not at the beginning: the rows written are locked by then, so whoever may write next writes after us.
+"""
 
 
 class Database:
@@ -57,6 +63,9 @@ class Database:
         """One transaction: committed at the end, rolled back when an exception leaves the block."""
         with self._turn, self._writer.begin() as connection:
             yield connection
+            fence = FENCE.get()
+            if fence is not None:
+                fence(connection)
 
     def insert_new(self, table: Table, *key: str) -> sqlite.Insert:
         """INSERT that passes over rows whose key (any, unless named) is taken; `rowcount` says how many were new."""

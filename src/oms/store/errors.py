@@ -21,5 +21,9 @@ class Taken(StoreError):
     """An id or a name that must be unique already stands for something else."""
 
 
+class LeaseLost(StoreError):
+    """What was written counts only while a lease is held, and it is somebody else's by now: nothing was kept."""
+
+
 class BadCursor(ValueError):
     """A page cursor that this program did not hand out."""

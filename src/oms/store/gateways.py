@@ -1,13 +1,18 @@
 """How each gateway is, and which process may act as it."""
 
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, Connection, Interval, delete, func, literal, select, update
 
 from oms.domain.model import Open
 from oms.store import tables
-from oms.store.database import Database
+from oms.store.database import FENCE, Database
+from oms.store.errors import LeaseLost
+from oms.store.intents import IntentState
 
 
 class GatewayState(StrEnum):
@@ -64,8 +69,11 @@ class GatewayReport(Open):
     per_account: tuple[AccountHealth, ...] = ()
 
 
+_OVER = (IntentState.DONE.value, IntentState.WITHDRAWN.value)
+
+
 class Gateways:
-    """The last report of each gateway."""
+    """The last report of each gateway, and under which clients it has sent."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -86,30 +94,59 @@ class Gateways:
         with self._database.read() as connection:
             return [GatewayReport.model_validate_json(body) for body in connection.scalars(query)]
 
+    def other_clients(self, name: str, client_id: int) -> dict[int, int]:
+        """How many placements of this gateway are not over, for each client id but `client_id`."""
+        intents = tables.intents.c
+        query = (
+            select(intents.client_id, func.count().label("placements"))
+            .where(intents.gateway == name, intents.client_id != client_id, intents.state.not_in(_OVER))
+            .group_by(intents.client_id)
+            .order_by(intents.client_id)
+        )
+        with self._database.read() as connection:
+            return {row.client_id: row.placements for row in connection.execute(query)}
+
+    def highest_order_id(self, order_ids_key: str) -> int:
+        """The highest broker order id that was handed out under `order_ids_key`; 0 where none was."""
+        ids = tables.broker_order_ids.c
+        with self._database.read() as connection:
+            query = select(ids.last).where(ids.gateway_key == order_ids_key)
+            return connection.execute(query).scalar() or 0
+
 
 class Leases:
-    """A lease is held by one holder until it runs out; the holder renews it by acquiring it again."""
+    """A lease is held by one holder until it runs out; the holder renews it by acquiring it again.
 
-    def __init__(self, database: Database) -> None:
+    What time it is, the database says, so that the clocks of two hosts need not agree. SQLite has no clock but its
+    host's, and no second host: there it is `clock`.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._database = database
+        self._clock = clock
 
-    def acquire(self, name: str, holder: str, ttl_seconds: float, now: datetime) -> bool:
-        """Whether `holder` holds the lease from `now` on for `ttl_seconds`. Of many at once exactly one does."""
+    def acquire(self, name: str, holder: str, ttl_seconds: float, *, only_renew: bool = False) -> bool:
+        """Whether `holder` holds the lease from now on for `ttl_seconds`. Of many at once exactly one does.
+
+        `only_renew`: False as well where it was not the holder to this moment, be the lease free or not.
+        """
         leases = tables.leases.c
-        statement = self._database.insert(tables.leases)
-        statement = statement.on_conflict_do_update(
+        now, until = self._now(), self._now(timedelta(seconds=ttl_seconds))
+        renewing = update(tables.leases).where(leases.name == name, leases.holder == holder)
+        taking = self._database.insert(tables.leases).values(name=name, holder=holder, expires_at=until)
+        taking = taking.on_conflict_do_update(
             index_elements=["name"],
-            set_={"holder": statement.excluded.holder, "expires_at": statement.excluded.expires_at},
-            where=(leases.holder == statement.excluded.holder) | (leases.expires_at <= now),
+            set_={"holder": taking.excluded.holder, "expires_at": taking.excluded.expires_at},
+            where=(leases.holder == taking.excluded.holder) | (leases.expires_at <= now),
         )
-        row = {"name": name, "holder": holder, "expires_at": now + timedelta(seconds=ttl_seconds)}
+        statement: Any = renewing.values(expires_at=until) if only_renew else taking
         with self._database.write() as connection:
-            return connection.execute(statement.returning(leases.name), row).first() is not None
+            return connection.execute(statement.returning(leases.name)).first() is not None
 
-    def holder(self, name: str, now: datetime) -> str | None:
-        """Who holds the lease at `now`; None where nobody does."""
+    def holder(self, name: str) -> str | None:
+        """Who holds the lease now; None where nobody does."""
         leases = tables.leases.c
-        query = select(leases.holder).where(leases.name == name, leases.expires_at > now)
+        query = select(leases.holder).where(leases.name == name, leases.expires_at > self._now())
         with self._database.read() as connection:
             return connection.execute(query).scalar()
 
@@ -118,3 +155,29 @@ class Leases:
         leases = tables.leases.c
         with self._database.write() as connection:
             connection.execute(delete(tables.leases).where(leases.name == name, leases.holder == holder))
+
+    @contextmanager
+    def fenced(self, name: str, holder: str) -> Iterator[None]:
+        """Whatever this context writes is kept only if `holder` has not lost the lease by then.
+
+        Raises LeaseLost from such a write. A lease that has run out and that nobody took is not lost: nobody else
+        has written. No clock is asked.
+        """
+        query = select(tables.leases.c.holder).where(tables.leases.c.name == name)
+
+        def require(connection: Connection) -> None:
+            found = connection.execute(query).scalar()
+            if found != holder:
+                raise LeaseLost(f"{holder} has lost the lease {name} to {found or 'nobody'}.")
+
+        before = FENCE.set(require)
+        try:
+            yield
+        finally:
+            FENCE.reset(before)
+
+    def _now(self, later: timedelta = timedelta()) -> ColumnElement[Any]:
+        """This instant, or one that much later, as the database is told."""
+        if self._database.is_sqlite:
+            return literal(self._clock() + later, tables.leases.c.expires_at.type)
+        return func.now() + literal(later, Interval())

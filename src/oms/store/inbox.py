@@ -14,6 +14,9 @@ from oms.store.columns import storable
 from oms.store.database import Database
 
 _FACT: TypeAdapter[Fact] = TypeAdapter(Fact)
+_PREFIXES = 200
+_LAST = "zzzz"
+"""Stands after every number and most words in any collation: what begins with a prefix comes before both."""
 
 
 class InboxStatus(StrEnum):
@@ -130,6 +133,20 @@ class Inbox:
             ParkedRow(**{**row, "status": InboxStatus(row["status"]), "fact": _fact(row["fact"])})
             for row in rows
         ]
+
+    def keys_under(self, gateway: str, prefixes: Sequence[str]) -> list[str]:
+        """The natural keys that begin with one of these, in the order their messages arrived."""
+        inbox = tables.inbox.c
+        found: list[tuple[int, str]] = []
+        with self._database.read() as connection:
+            for first in range(0, len(prefixes), _PREFIXES):
+                some = tuple(prefixes[first : first + _PREFIXES])
+                under = or_(*(inbox.natural_key.between(prefix, f"{prefix}{_LAST}") for prefix in some))
+                rows = connection.execute(
+                    select(inbox.id, inbox.natural_key).where(inbox.gateway == gateway, under)
+                )
+                found += [tuple(row) for row in rows if row.natural_key.startswith(some)]
+        return [key for _, key in sorted(found)]
 
     def _settle(self, ids: Iterable[int], status: InboxStatus, reason: str | None) -> None:
         wanted = [{"row_id": row_id} for row_id in sorted(set(ids))]

@@ -30,7 +30,11 @@ class IntentState(StrEnum):
 
 
 class Intent(Open):
-    """One order at the broker. Times in nanoseconds since the epoch."""
+    """One order at the broker. Times in nanoseconds since the epoch.
+
+    broker_order_id: negative while it was never sent: the broker, which may know a positive one from an order of
+    somebody else, never names it.
+    """
 
     placement_id: str
     order_id: str
@@ -45,6 +49,11 @@ class Intent(Open):
     created_ns: int
     updated_ns: int
     detail: str | None = None
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether its order id may be known at the broker, as its own."""
+        return self.broker_order_id > 0 and self.state is not IntentState.QUEUED
 
 
 class Intents:

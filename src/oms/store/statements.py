@@ -113,11 +113,13 @@ class Statements:
             )
 
     def executed(self, order_ref: str) -> tuple[StatementTrade, ...]:
-        """Every execution that any statement has under a reference."""
+        """Every execution that any statement has under a reference, each once: its latest word, whatever the source."""
         rows = tables.statement_trades.c
+        query = select(rows.account, rows.execution, rows.body).where(rows.order_ref == order_ref)
         with self._database.read() as connection:
-            bodies = connection.scalars(select(rows.body).where(rows.order_ref == order_ref))
-            return tuple(StatementTrade.model_validate_json(body) for body in bodies)
+            found = connection.execute(query.order_by(rows.rank, rows.source)).all()
+        latest = {(row.account, row.execution): row.body for row in found}
+        return tuple(StatementTrade.model_validate_json(body) for body in latest.values())
 
     def standing(self, source: str, account: str, category: BreakCategory) -> frozenset[str]:
         """The subjects of the differences that the last comparison with `source` found."""

@@ -109,6 +109,19 @@ class Queues:
         )
 
 
+async def serve(queues: Queues, gateway: IBKRGateway) -> None:
+    """Serve until cancelled. Raises what a worker or the gateway died of."""
+    serving = asyncio.create_task(queues.run())
+    try:
+        await asyncio.wait({serving, gateway.failed}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        serving.cancel()
+        await asyncio.wait({serving})
+    for ended in (gateway.failed, serving):
+        if ended.done():
+            ended.result()
+
+
 async def ibkr_gateway_process(settings: Settings) -> None:
     """`oms gateway ibkr`: one session, and the workers of its accounts' queues.
 
@@ -126,5 +139,5 @@ async def ibkr_gateway_process(settings: Settings) -> None:
         stack.push_async_callback(gateway.stop)
         calm_the_collector()
         LOG.info("gateway.running", venue="IBKR", name=settings.ibkr_session, accounts=settings.accounts)
-        await Queues(client, gateway, settings.gateway_activities).run()
+        await serve(Queues(client, gateway, settings.gateway_activities), gateway)
     store.close()

@@ -21,6 +21,7 @@ class Gateway(Record):
     where not, `reason` says why.
 
     `queue` counts messages from the broker that no order has yet, `waiting` requests that wait for their turn.
+    What is counted over the whole session is None for a limited key.
     """
 
     name: str
@@ -37,25 +38,25 @@ class Gateway(Record):
     age_seconds: float
     connected_at: datetime | None = None
     reconciled_at: datetime | None = None
-    queue: int = 0
-    waiting: int = 0
-    in_doubt: int = 0
+    queue: int | None = None
+    waiting: int | None = None
+    in_doubt: int | None = None
     oldest_undelivered_seconds: float | None = None
-    messages_per_second: int = 0
-    foreign_orders: int = 0
-    open_breaks: int = 0
+    messages_per_second: int | None = None
+    foreign_orders: int | None = None
+    open_breaks: int | None = None
     per_account: tuple[AccountHealth, ...] = ()
 
 
 class Resynced(Record):
     """What a gateway found. `unsettled`: placements whose state at the broker is not known; `differences`: what the
-    broker's positions say otherwise than ours."""
+    broker's positions say otherwise than ours. The counts are None for a limited key."""
 
     name: str
     reconciled_at: datetime
-    unsettled: int
-    foreign_orders: int
-    differences: int
+    unsettled: int | None
+    foreign_orders: int | None
+    differences: int | None
 
 
 class Break(Record):

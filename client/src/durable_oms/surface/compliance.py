@@ -108,7 +108,7 @@ class Compliance:
         """What the rules would say of these orders, each with the ones before it in flight; one result for each.
 
         A proposed order names portfolio_id, instrument_id, direction, ordered_quantity, and may name order_type,
-        limit_price, stop_price. Nothing is kept.
+        limit_price, stop_price, handling. Nothing is kept.
         """
         return told(options, proposed_orders=list(proposed_orders))
 

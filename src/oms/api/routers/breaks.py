@@ -70,7 +70,7 @@ def list_breaks(
     account: Annotated[Name | None, Query(description="Ours, or the broker's name of it.")] = None,
     category: Annotated[BreakCategory | None, Query()] = None,
 ) -> Response:
-    """Breaks of the accounts in the key's reach, newest first."""
+    """Breaks of the accounts that only portfolios in the key's reach trade, newest first."""
     store, sight = context.store, Sight(context.store, caller.reach)
     wanted = broker_name(store, account)
 
@@ -87,8 +87,8 @@ def list_breaks(
 def _accounts(sight: Sight, wanted: str | None) -> Sequence[str | None]:
     """The accounts to ask for one by one; None is all of them at once."""
     if wanted is not None:
-        return [wanted] if sight.has(wanted) else []
-    return [None] if sight.accounts is None else sight.accounts
+        return [wanted] if sight.has_whole(wanted) else []
+    return [None] if sight.whole is None else sight.whole
 
 
 def _page(read: Callable[[int, str | None], list[Break]], window: Window) -> Response:
@@ -143,7 +143,7 @@ def resolve_break(context: Context, asking: Ask, break_id: BreakId, body: Reason
 def _seen(store: Store, sight: Sight, break_id: str) -> Break:
     """The break. Blocks. Raises Refused: BREAK_NOT_FOUND, also for one of an account out of sight."""
     found = store.breaks.get(break_id)
-    if found is None or not sight.has(found.account):
+    if found is None or not sight.has_whole(found.account):
         raise Refused(Code.BREAK_NOT_FOUND, f"There is no break {break_id!r}.", break_id=break_id)
     return found
 

@@ -12,6 +12,7 @@ from oms.api.asking import Context, Who
 from oms.api.bodies import ProposedOrder, WhatIfBody
 from oms.api.compliance_events import ComplianceFollower, WantedEvents
 from oms.api.following import position_of, stream_answer
+from oms.api.handling import check_fit
 from oms.api.paging import Paging, window_answer
 from oms.api.problems import refusals
 from oms.api.routers.shared import book_router
@@ -233,14 +234,17 @@ def _proposed(store: Store, reach: Reach, order: ProposedOrder, number: int) -> 
             field=f"{at}.instrument_id",
             instrument_id=order.instrument_id,
         )
+    order_type = _order_type(order, at)
+    check_fit(order_type, order.handling, within=f"{at}.")
     proposal = Proposal(
         order_id=at,
         instrument=instrument,
         direction=order.direction,
         quantity=order.ordered_quantity,
-        order_type=_order_type(order, at),
+        order_type=order_type,
         limit_price=order.limit_price,
         stop_price=order.stop_price,
+        handling=order.handling,
     )
     return WhatIf(portfolio_id=order.portfolio_id, proposal=proposal)
 

@@ -53,7 +53,7 @@ async def resync_gateway(
 ) -> Response:
     """Have a gateway read the broker's orders, executions and positions anew. For ops, trader and admin.
 
-    503 where no gateway takes it in time.
+    503 where no gateway takes it in time, or another one serves its account now.
     """
     asking.caller.needs("A resync of a gateway", *_RESYNCERS)
     sight = await anyio.to_thread.run_sync(Sight, context.store, asking.caller.reach)
@@ -65,7 +65,8 @@ async def resync_gateway(
         request_id=str(asking.resource),
         within=timedelta(seconds=context.settings.answer_within_seconds * _PART_OF_AN_ANSWER),
     )
-    return answer(ResyncedView.of(await resync(context.temporal, asked)))
+    done = await resync(context.temporal, asked)
+    return answer(ResyncedView.of(done, counted=not sight.is_limited))
 
 
 def _served(report: GatewayReport) -> str:

@@ -73,7 +73,7 @@ class Books:
     ) -> tuple[Intent, bool]:
         """The placement's intent, and whether this call wrote it. The order id is never given to another.
 
-        What was rounded is told before this returns, and nobody else gets an order id meanwhile: ids go out
+        Only one that is about to be sent gets a number that the broker may name. What was rounded is told before this returns, and nobody else gets an order id meanwhile: ids go out
         in the order in which they are given.
         """
         async with self._inbound.books:
@@ -129,7 +129,7 @@ class Books:
             order_id=ticket.order_id,
             gateway=self._settings.name,
             client_id=self._settings.client_id,
-            broker_order_id=self._next_id(at_least),
+            broker_order_id=self._next_id(at_least) if state is IntentState.SENDING else -self._next_id(1),
             order_ref=ticket.order_ref,
             account=ticket.account,
             state=state,

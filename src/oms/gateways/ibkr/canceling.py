@@ -17,6 +17,7 @@ from oms.gateways.ibkr.inbound import Inbound, Watch
 from oms.gateways.ibkr.locks import Locks
 from oms.gateways.ibkr.looking import Looking
 from oms.gateways.ibkr.modifying import Modifying
+from oms.gateways.ibkr.orphans import Orphans
 from oms.gateways.ibkr.pacing import Urgency
 from oms.gateways.ibkr.reading import OVER
 from oms.gateways.ibkr.records import Record, record_of
@@ -68,6 +69,9 @@ class Canceling:
             await self._inbound.tell(ticket.order_id, placement_id, f"withdrawn/{placement_id}", fact)
         if intent.state in (IntentState.WITHDRAWN, IntentState.DONE):
             return answer(intent)
+        if not intent.was_sent:
+            # An order that we never sent stands under our reference: it has a number of its own.
+            return answer(intent)
         return await self._at_the_broker(intent)
 
     async def _at_the_broker(self, intent: Intent) -> VenueAnswer:
@@ -111,6 +115,7 @@ class Settling:
         sweeps: Sweeps,
         looking: Looking,
         modifying: Modifying,
+        orphans: Orphans,
         locks: Locks,
         clock: Callable[[], int],
     ) -> None:
@@ -120,6 +125,7 @@ class Settling:
         self._sweeps = sweeps
         self._looking = looking
         self._modifying = modifying
+        self._orphans = orphans
         self._locks = locks
         self._clock = clock
         self._running: dict[tuple[Next, str], asyncio.Task[None]] = {}
@@ -130,6 +136,10 @@ class Settling:
         if key not in self._running:
             task = self._running[key] = asyncio.create_task(self._settle(follow_up))
             task.add_done_callback(lambda _: self._running.pop(key, None))
+
+    def resume(self) -> None:
+        """Go on with broken brackets that a process which died has left, unless that is being done already."""
+        self.begin(FollowUp(Next.CHILD_REJECTED, "", ""))
 
     async def stop(self) -> None:
         """Leave what is unfinished to the next process."""
@@ -146,8 +156,12 @@ class Settling:
             Next.SETTLE_CANCEL_REFUSED: self._settle_cancel_refused,
             Next.SETTLE_NOT_FOUND: self._settle_not_found,
             Next.CANCEL_AGAIN: self._cancel_again,
+            Next.CHILD_REJECTED: self._child_rejected,
         }
         try:
+            if not follow_up.placement_id:
+                await self._orphans.resume()
+                return
             intent = await self._books.get(follow_up.placement_id)
             if intent is not None:
                 await steps[follow_up.what](intent, follow_up.text)
@@ -175,7 +189,8 @@ class Settling:
             update = {"status": PlacementStatus.REJECTED, "reason": text}
             return Change("rejected", IntentState.DONE, record.model_copy(update=update))
 
-        await self._books.change(intent.placement_id, rejected)
+        intent = await self._books.change(intent.placement_id, rejected) or intent
+        await self._orphans.settle(intent)
 
     async def _settle_cancel_refused(self, intent: Intent, text: str) -> None:
         await self._sweeps.fresh()
@@ -199,12 +214,18 @@ class Settling:
         def withdrawn(current: Intent, record: Record) -> Change | None:
             if current.state not in UNSETTLED or record.seen:
                 return None
-            update = {"status": PlacementStatus.CANCELED, "reason": f"it never reached the broker ({text})"}
+            reason = f"{record.doomed or 'it never reached the broker'} ({text})"
+            update = {"status": PlacementStatus.CANCELED, "reason": reason}
             return Change("not-found", IntentState.WITHDRAWN, record.model_copy(update=update))
 
         async with self._locks.of(intent.placement_id):
             await self._books.change(intent.placement_id, withdrawn)
 
+    async def _child_rejected(self, intent: Intent, _text: str) -> None:
+        await self._orphans.settle(intent)
+
     async def _cancel_again(self, intent: Intent, _text: str) -> None:
+        if not intent.was_sent:
+            return
         await self._wire.pacer.turn(Urgency.CANCEL)
         self._wire.cancel(intent.broker_order_id)

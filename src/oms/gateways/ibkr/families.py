@@ -24,50 +24,27 @@ from ib_async import Contract
 from oms.domain.facts import Rounding
 from oms.domain.terms import PlacementStatus
 from oms.domain.venues import PlacementTicket, VenueAnswer
-from oms.gateways.ibkr.books import UNSETTLED, Books, answer
-from oms.gateways.ibkr.checking import Checking
+from oms.gateways.ibkr.books import UNSETTLED, answer
 from oms.gateways.ibkr.contracts import UnknownContract
 from oms.gateways.ibkr.family import Sent, bracket_of, completes, family_key, in_order, misfit, to_send_again
-from oms.gateways.ibkr.flights import Flights
-from oms.gateways.ibkr.gate import Gate
-from oms.gateways.ibkr.inbound import Inbound, Watch
+from oms.gateways.ibkr.inbound import Watch
 from oms.gateways.ibkr.locks import Locks
-from oms.gateways.ibkr.looking import Looking
 from oms.gateways.ibkr.orders import UnsupportedOrder, order_of
+from oms.gateways.ibkr.placer import Means, Placer
 from oms.gateways.ibkr.records import Record, record_of
-from oms.gateways.ibkr.sending import INTERRUPTED, Sending
-from oms.gateways.ibkr.wire import Wire
+from oms.gateways.ibkr.sending import INTERRUPTED
 from oms.store import Intent, IntentState
 
 LOG = structlog.get_logger()
 
 
-class Families:
+class Families(Placer):
     """The brackets of one session. `flights` are the families on their way right now."""
 
-    def __init__(
-        self,
-        wire: Wire,
-        gate: Gate,
-        books: Books,
-        inbound: Inbound,
-        looking: Looking,
-        checking: Checking,
-        sending: Sending,
-        locks: Locks,
-        clock: Callable[[], int],
-    ) -> None:
-        self._wire = wire
-        self._gate = gate
-        self._books = books
-        self._inbound = inbound
-        self._looking = looking
-        self._checking = checking
-        self._sending = sending
-        self._locks = locks
+    def __init__(self, means: Means, clock: Callable[[], int]) -> None:
+        super().__init__(means)
         self._clock = clock
         self._holding = Locks()
-        self.flights = Flights()
 
     async def place(self, ticket: PlacementTicket) -> VenueAnswer:
         """Bring a member to its family, and send the family when it is complete; answers how the member stands.
@@ -220,10 +197,12 @@ class Families:
                 members = in_order(await self._members(key))
                 if not completes(members) or await self._ended(key) is not None:
                     return VenueAnswer()
+                contracts = await self._prepared(members)
+                # Looked at last: what comes before may take long.
                 halted = await self._first_halted(members)
                 if halted is None:
                     watches = [stack.enter_context(self._inbound.watch(m.placement_id)) for m in members]
-                    sent = await self._released(members)
+                    sent = await self._released(members, contracts)
             if halted is not None:
                 await self._refuse(*halted)
                 return VenueAnswer()
@@ -237,12 +216,16 @@ class Families:
                 return member.ticket, halted
         return None
 
-    async def _released(self, members: list[Intent]) -> list[Intent]:
-        """Make all SENDING under new ids, then write them; ids go out in the order in which they are given."""
+    async def _prepared(self, members: Sequence[Intent]) -> list[Contract]:
+        """The contracts of the members, and what was rounded is told."""
         contracts = [await self._checking.contract(member.ticket) for member in members]
         for member in members:
             roundings = record_of(member).roundings
             await self._books.tell_roundings(member, roundings, 0, member.created_ns)
+        return contracts
+
+    async def _released(self, members: list[Intent], contracts: Sequence[Contract]) -> list[Intent]:
+        """Make all SENDING under new ids, then write them; ids go out in the order in which they are given."""
         self._gate.require_open()
         high = self._wire.next_order_id
         sent = await self._books.together(lambda ids: self._as_sent(members, ids), len(members), high)
@@ -254,12 +237,13 @@ class Families:
 
     def _as_sent(self, members: Sequence[Intent], ids: Sequence[int]) -> list[Intent]:
         family = tuple(member.placement_id for member in members)
-        sent = []
+        sent, now = [], self._clock()
         for member, number in zip(members, ids, strict=True):
             known = record_of(member)
             parent_id = 0 if number == ids[0] else ids[0]
-            record = Record(roundings=known.roundings, conid=known.conid, parent_id=parent_id, family=family)
-            update = {"state": IntentState.SENDING, "broker_order_id": number, "updated_ns": self._clock()}
+            kept = {"roundings": known.roundings, "conid": known.conid, "sent_ns": now}
+            record = Record.model_validate({**kept, "parent_id": parent_id, "family": family})
+            update = {"state": IntentState.SENDING, "broker_order_id": number, "updated_ns": now}
             sent.append(member.model_copy(update={**update, "detail": record.model_dump_json()}))
         return sent
 
@@ -319,7 +303,9 @@ class Families:
             for name in sorted(member.placement_id for member, _ in plan):
                 await stack.enter_async_context(self._locks.of(name))
             current = [await self._books.get(member.placement_id) or member for member, _ in plan]
-            if any(one.state is not IntentState.IN_DOUBT or record_of(one).seen for one in current):
+            if any(
+                one.state is not IntentState.IN_DOUBT or not _may_leave(record_of(one)) for one in current
+            ):
                 return False
             self._gate.require_open()
             LOG.warning("ibkr.bracket_sent_again", placements=[member.placement_id for member in current])
@@ -327,6 +313,10 @@ class Families:
                 [Sent(one, sent.transmit) for one, sent in zip(current, plan, strict=True)], contracts
             )
         return True
+
+
+def _may_leave(record: Record) -> bool:
+    return not record.seen and record.doomed is None
 
 
 def _marker(key: str) -> str:

@@ -65,6 +65,9 @@ def to_send_again(family: Sequence[Intent], absent: Sequence[Intent]) -> list[Se
     `family`: parent first, as it was sent; `absent`: those in doubt that the broker does not list.
     """
     missing = {member.placement_id for member in absent}
+    for member in family:
+        if (doomed := record_of(member).doomed) is not None:
+            return doomed
     if any(record_of(member).seen for member in absent):
         return "the broker has seen one of the bracket's order ids"
     parent, *_ = family

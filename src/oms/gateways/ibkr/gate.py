@@ -11,7 +11,7 @@ import structlog
 from oms.gateways.errors import GatewayNotReady
 
 LOG = structlog.get_logger()
-_FIRST = ("stopping", "defect", "lease", "connection", "broker", "restart", "reconcile")
+_FIRST = ("stopping", "defect", "lease", "connection", "client", "broker", "restart", "reconcile")
 """Which of several reasons is named: what has to happen first."""
 
 

@@ -18,6 +18,7 @@ from oms.gateways.ibkr.books import Books
 from oms.gateways.ibkr.contracts import Contracts
 from oms.gateways.ibkr.delivery import Deliver, Delivery
 from oms.gateways.ibkr.gate import Gate
+from oms.gateways.ibkr.identity import Identity
 from oms.gateways.ibkr.inbound import Inbound
 from oms.gateways.ibkr.messages import ErrorShown, Message
 from oms.gateways.ibkr.ordering import Ordering
@@ -42,7 +43,8 @@ class IBKRGateway:
     """The live session with one IB Gateway.
 
     `deliver` hands facts to an order: True delivered, False where no such order runs, an exception to be asked
-    again. It may be called twice with the same facts. Make and start it inside a running event loop.
+    again. It may be called twice with the same facts. Make and start it inside a running event loop. `failed` has an
+    exception when the gateway has stopped by a defect: the process is of no more use.
     """
 
     def __init__(
@@ -61,6 +63,9 @@ class IBKRGateway:
         self._inbound = Inbound(store, settings, Translator(store, settings), self._delivery.wake)
         self._wire = Wire(settings, self._receive, self._lost, clock, self._gate.require_lease)
         self._tenure = Tenure(settings, store, self._gate, self._wanted, self._lost)
+        self._inbound.books.fence = self._tenure.fence
+        self._inbound.on_superseded = self._tenure.superseded
+        self._identity = Identity(settings, store, self._wire, self._gate)
         books = Books(store, settings, self._inbound, clock)
         sweeps = Sweeps(self._wire, self._inbound, partial(store.foreign.unlisted, settings.name), clock)
         self._contracts = Contracts(self._wire.contract_details, self._wire.market_rule)
@@ -80,7 +85,7 @@ class IBKRGateway:
         reconciling = Reconciling(
             settings, books, sweeps, lambda: self._ordering.in_flight, self._ordering.resume
         )
-        self._rounds = Rounds(settings, self._gate, reconciling, self._positions, clock)
+        self._rounds = Rounds(settings, self._gate, self._identity, reconciling, self._positions, clock)
         self._session = Session(
             settings, self._wire, self._gate, self._inbound, self._rounds, self._tenure, clock
         )
@@ -96,6 +101,8 @@ class IBKRGateway:
             clock,
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping: asyncio.Task[None] | None = None
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # Life
 
@@ -116,8 +123,18 @@ class IBKRGateway:
 
         What was not delivered stays in the inbox for the next process.
         """
-        if not self._tasks:
-            return
+        if self._stopping is None and self._tasks:
+            self._stopping = asyncio.create_task(self._stop())
+        if self._stopping is not None:
+            await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
+        try:
+            await self._end()
+        finally:
+            await self._tenure.give_back()
+
+    async def _end(self) -> None:
         writing, *others = self._tasks
         self._tasks = []
         led = self._tenure.held.is_set()
@@ -135,7 +152,6 @@ class IBKRGateway:
         await asyncio.gather(writing, return_exceptions=True)
         if led:
             await self._reporting.report_the_end()
-        await self._tenure.give_back()
 
     async def ready(self) -> None:
         """Return when orders can be placed."""
@@ -188,7 +204,7 @@ class IBKRGateway:
             async with asyncio.timeout(_RESYNC_SECONDS):
                 differences = await self._rounds.compared()
         except TimeoutError as error:
-            why = self._gate.reason or "the broker's lists take long"
+            why = self._gate.reason or self._rounds.trouble or "the broker's lists take long"
             raise GatewayNotReady(f"the resync has not ended after {_RESYNC_SECONDS:g} s: {why}") from error
         status = await self.status()
         done = Resynced(
@@ -206,12 +222,7 @@ class IBKRGateway:
 
         Raises GatewayNotReady.
         """
-        intent = await asyncio.to_thread(self._store.intents.get, ticket.placement_id)
-        if intent is not None and intent.gateway != self.settings.name:
-            raise GatewayNotReady(
-                f"{ticket.placement_id} was sent by gateway {intent.gateway}, which alone can work it; "
-                f"{self.settings.name} leaves it alone"
-            )
+        await self._identity.require_ours(ticket.placement_id)
 
     # How it is
 
@@ -233,12 +244,24 @@ class IBKRGateway:
         await self._delivery.run()
 
     async def _kept_running(self, step: Coroutine[Any, Any, None]) -> None:
+        """A step that ends by itself is a defect. What is left of us stops, so that a standby can take over."""
         try:
             await step
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if not self._tasks or _is_told_to_end():
+                raise
             LOG.exception("ibkr.alarm.gateway_stopped")
             self._gate.close("defect", f"the gateway has stopped: {error!r}")
+            self._fail(error)
             raise
+
+    def _fail(self, error: BaseException) -> None:
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop())
+        if not self.failed.done():
+            self.failed.set_exception(RuntimeError(f"the gateway has stopped: {error!r}"))
+            # Whoever runs the gateway looks at it; where nobody does, the alarm has told.
+            self.failed.exception()
 
     # From the library's callbacks: enqueue and return
 
@@ -250,6 +273,12 @@ class IBKRGateway:
 
     def _lost(self) -> None:
         self._session.lost()
+
+
+def _is_told_to_end() -> bool:
+    """Whether the task we are in was cancelled from outside."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _resynced(done: Resynced, now_ns: int) -> ControlEvent:

@@ -1,12 +1,14 @@
 """What one batch of messages said: gathered first, committed together, then told."""
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
+from hashlib import sha256
 
 import structlog
 
 from oms.domain.facts import Fact, PlacementReported, Unreadable
-from oms.domain.terms import Venue
+from oms.domain.terms import PlacementStatus, Venue
 from oms.gateways.ibkr.messages import FeeShown
 from oms.gateways.ibkr.owners import Owners
 from oms.gateways.ibkr.quarantine import Strangers
@@ -28,6 +30,7 @@ class Next(StrEnum):
     SETTLE_CANCEL_REFUSED = "the venue did not cancel"
     SETTLE_NOT_FOUND = "the venue knows no such order"
     CANCEL_AGAIN = "an order that was withdrawn is alive"
+    CHILD_REJECTED = "a parent must not work without a child that was rejected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +47,28 @@ class Memory:
     """What makes a replay cheap, and pairs a commission with its execution.
 
     told: natural keys of the reports that are in the inbox. booked: facts by natural key, None for what is nobody's. executions: the intent behind an execution id.
-    early_fees: commissions whose execution has not come yet.
+    early_fees: commissions whose execution has not come yet. fees: of an execution, how many amounts were told and the
+    last of them.
     """
 
     told: set[str] = field(default_factory=set)
     booked: dict[str, tuple[str, Fact] | None] = field(default_factory=dict)
     executions: dict[str, Intent | None] = field(default_factory=dict)
     early_fees: dict[str, FeeShown] = field(default_factory=dict)
+    fees: dict[str, tuple[int, Decimal | None]] = field(default_factory=dict)
 
     def learn(self, news: "Memory") -> None:
         """Keep what a committed batch brought, within bounds."""
         if len(self.booked) > _EXECUTIONS_KEPT:
             self.booked, self.executions = {}, {}
+        if len(self.fees) > _EXECUTIONS_KEPT:
+            self.fees = {}
         if len(self.told) > _EXECUTIONS_KEPT:
             self.told = set()
         self.told |= news.told
         self.booked |= news.booked
         self.executions |= news.executions
+        self.fees |= news.fees
         self.early_fees |= news.early_fees
         for exec_id in self.early_fees.keys() & news.executions.keys():
             del self.early_fees[exec_id]
@@ -73,7 +81,7 @@ class Heard:
     """Facts by placement in order of arrival, what follows from them, and the intents as they become.
 
     owners: the intents that the messages may be about. memory: what committed batches brought. retermed: the placements whose intent has other terms than
-    before.
+    before. shown: the placements of which a message about the order itself came, not only one of its executions.
     """
 
     owners: Owners
@@ -84,11 +92,15 @@ class Heard:
     intents: dict[str, Intent] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
     retermed: set[str] = field(default_factory=set)
+    shown: set[str] = field(default_factory=set)
     foreign: Strangers = field(default_factory=Strangers)
     news: Memory = field(default_factory=Memory)
 
     def report(self, intent: Intent, key: str, fact: PlacementReported) -> None:
         """Tell a status, and move the intent where it leads."""
+        record = record_of(intent)
+        if record.doomed is not None and fact.status is PlacementStatus.CANCELED:
+            fact = fact.model_copy(update={"reason": _because(record.doomed, fact.reason)})
         if key in self.memory.told or key in self.news.told:
             self.facts.append((intent.placement_id, fact))
         else:
@@ -100,10 +112,18 @@ class Heard:
                 self.follow_ups.append(FollowUp(Next.CANCEL_AGAIN, intent.placement_id, str(fact.status)))
             return
         state = IntentState.DONE if fact.status in OVER else IntentState.ACKNOWLEDGED
-        record = record_of(intent)
+        ends = state is IntentState.DONE and intent.state is not IntentState.DONE
+        if ends and fact.status is PlacementStatus.REJECTED and record.parent_id:
+            self.follow_ups.append(FollowUp(Next.CHILD_REJECTED, intent.placement_id, fact.reason or ""))
+        if ends and fact.status is PlacementStatus.FILLED and record.doomed is not None:
+            reason = (
+                f"{record.doomed}; this order was filled before it could be canceled and stands without it"
+            )
+            self.surface(intent, "alone", record.doomed, reason, fact.ts_init_ns)
         # An openOrder does not say how much is filled: what an orderStatus said before stands.
         filled = record.filled if fact.filled_quantity is None else fact.filled_quantity
-        update = {"status": fact.status, "filled": filled, "reason": fact.reason, "seen": True}
+        told = {"status": fact.status, "filled": filled, "reason": fact.reason}
+        update = {**told, "seen": True, "ends": record.ends + ends}
         self.move(intent, state, record.model_copy(update=update))
 
     def move(self, intent: Intent, state: IntentState, record: Record) -> Intent:
@@ -133,12 +153,12 @@ class Heard:
         fact = Unreadable(source=Venue.IBKR, raw=raw, reason=reason, ts_event_ns=at_ns, ts_init_ns=at_ns)
         self.add(intent, f"surfaced/{intent.placement_id}/{key}", fact)
 
-    def unreadable(self, raw: str, reason: str, at_ns: int) -> None:
-        """Keep a message that nobody could read."""
+    def unreadable(self, raw: str, reason: str, at_ns: int, said: str | None = None) -> None:
+        """Keep a message that nobody could read, once for each thing `said`: the raw text, unless that has a time."""
         LOG.error("ibkr.alarm.unreadable", reason=reason, raw=raw)
         self.rows.append(
             InboxMessage(
-                natural_key=f"unreadable/{at_ns}/{hash(raw) & 0xFFFFFFFF:08x}",
+                natural_key=f"unreadable/{digest(raw if said is None else said)}",
                 order_id=None,
                 fact=None,
                 raw=raw,
@@ -146,3 +166,12 @@ class Heard:
                 ts_init_ns=at_ns,
             )
         )
+
+
+def digest(text: str) -> str:
+    """A text as a part of a natural key: the same in every process."""
+    return sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _because(why: str, text: str | None) -> str:
+    return why if text is None else f"{why} ({text})"

@@ -18,7 +18,7 @@ Key = tuple[str, int | Description]
 
 @dataclass(frozen=True)
 class Line:
-    """One contract in one account, signed quantities. `conid` 0: nobody knows it yet."""
+    """One contract in one account, signed quantities. `conid` 0: nobody knows it yet. `unread`: theirs is not known."""
 
     account: str
     conid: int
@@ -26,6 +26,7 @@ class Line:
     ours: Decimal = ZERO
     theirs: Decimal = ZERO
     instrument_id: str | None = None
+    unread: bool = False
 
     @property
     def subject(self) -> str:
@@ -45,6 +46,7 @@ class Line:
             ours=add(self.ours, other.ours),
             theirs=add(self.theirs, other.theirs),
             instrument_id=self.instrument_id or other.instrument_id,
+            unread=self.unread or other.unread,
         )
 
 
@@ -63,9 +65,9 @@ def our_line(account: str, instrument: Instrument, conid: int | None, quantity: 
 
 
 def their_line(position: Position) -> Line:
-    """A position of the broker. Raises ValueError for a quantity that is no number."""
+    """A position of the broker. What it holds is `unread` where the quantity or the strike is no number."""
     contract: Contract = position.contract
-    strike = decimal_of(contract.strike or 0)
+    strike, quantity = _number(contract.strike or 0), _number(position.position)
     parts = (
         contract.symbol,
         contract.secType,
@@ -74,8 +76,13 @@ def their_line(position: Position) -> Line:
         plain(strike) if strike else "",
         contract.right[:1] if contract.right[:1] in ("C", "P") else "",
     )
-    quantity = decimal_of(position.position)
-    return Line(position.account, contract.conId, _without_gaps(parts), theirs=quantity)
+    return Line(
+        position.account,
+        contract.conId,
+        _without_gaps(parts),
+        theirs=quantity or ZERO,
+        unread=strike is None or quantity is None,
+    )
 
 
 def matched(lines: Iterable[Line]) -> dict[Key, Line]:
@@ -120,6 +127,13 @@ def _conids(lines: Iterable[Line]) -> dict[Description, int]:
         if line.conid:
             known.setdefault(line.described, set()).add(line.conid)
     return {described: next(iter(conids)) for described, conids in known.items() if len(conids) == 1}
+
+
+def _number(value: float | Decimal) -> Decimal | None:
+    try:
+        return decimal_of(value)
+    except (ValueError, ArithmeticError):
+        return None
 
 
 def _without_gaps(parts: tuple[str, ...]) -> Description:

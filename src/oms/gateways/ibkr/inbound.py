@@ -5,22 +5,26 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import TypeGuard
 
 import structlog
 
 from oms.domain.facts import Executed, Fact
+from oms.domain.terms import PlacementStatus
+from oms.gateways.ibkr.bookkeeping import Bookkeeping
 from oms.gateways.ibkr.error_codes import ends_a_wait_for_text
-from oms.gateways.ibkr.messages import ErrorShown, Message, StatusShown
-from oms.gateways.ibkr.reading import is_held
+from oms.gateways.ibkr.messages import ErrorShown, Message, OrderShown, StatusShown
+from oms.gateways.ibkr.reading import STATUS, is_held
 from oms.gateways.ibkr.settings import IBKRSettings
 from oms.gateways.ibkr.translating import FollowUp, Heard, Translator
-from oms.store import InboxMessage, Store
+from oms.store import InboxMessage, LeaseLost, Store
 
 LOG = structlog.get_logger()
 _TEXT_SECONDS = 0.25
 """How long an Inactive or Cancelled waits for the error that says why."""
 _RETRY_SECONDS = 0.5
 _BATCH = 500
+_LIVE = frozenset({PlacementStatus.SENT, PlacementStatus.WORKING})
 
 
 class Watch:
@@ -55,16 +59,21 @@ class Watch:
 
 @dataclass
 class Sightings:
-    """What was heard meanwhile: the placements of which anything was, and how many executions were new here."""
+    """What was heard meanwhile: the placements of which anything was, and how many executions were new here.
+
+    shown: those of which the order itself was shown. An execution is told all day, whatever has become of its order.
+    """
 
     placements: set[str] = field(default_factory=set)
+    shown: set[str] = field(default_factory=set)
     executions: int = 0
 
 
 class Inbound:
     """The only writer of inbound facts.
 
-    `books` is held by whoever changes an intent; `failures` counts writes that the store refused.
+    `books` is held by whoever changes an intent; `failures` counts writes that the store refused. `on_superseded`
+    is called where another process has acted as this one: what was heard until then is the other's to tell.
     """
 
     def __init__(
@@ -81,9 +90,10 @@ class Inbound:
         self._explained: dict[int, tuple[StatusShown, asyncio.TimerHandle]] = {}
         self._watches: dict[str, set[Watch]] = defaultdict(set)
         self._sightings: list[Sightings] = []
-        self.books = asyncio.Lock()
+        self.books = Bookkeeping()
         self.failures = 0
         self.on_follow_up: Callable[[FollowUp], None] = lambda _: None
+        self.on_superseded: Callable[[str], None] = lambda _: None
 
     # From the callbacks: never waits
 
@@ -92,6 +102,8 @@ class Inbound:
         if isinstance(message, StatusShown) and self._is_unexplained(message):
             self._explain_later(message)
             return
+        if self._is_later_word(message):
+            self._explain(message.order_id, None)
         if isinstance(message, ErrorShown) and ends_a_wait_for_text(message.code):
             self._explain(message.order_id, f"{message.code}: {message.text}")
         self._enqueue(message)
@@ -122,6 +134,12 @@ class Inbound:
             timer.cancel()
             self._enqueue(replace(message, text=text))
 
+    def _is_later_word(self, message: Message) -> TypeGuard[StatusShown | OrderShown]:
+        """Whether it says of one of our orders what it has become since: what waits for its text came before that."""
+        if not isinstance(message, StatusShown | OrderShown) or message.client_id != self._settings.client_id:
+            return False
+        return isinstance(message, StatusShown) or STATUS.get(message.status) in _LIVE
+
     def _is_unexplained(self, message: StatusShown) -> bool:
         if message.client_id != self._settings.client_id or is_held(message.status, message.why_held):
             return False
@@ -136,20 +154,31 @@ class Inbound:
             self._news.clear()
             while self._queue:
                 batch, self._queue = self._queue[:_BATCH], self._queue[_BATCH:]
-                self._told(await self._commit(batch))
+                heard = await self._commit(batch)
+                if heard is not None:
+                    self._told(heard)
             if not self._explained:
                 self._idle.set()
 
-    async def _commit(self, batch: list[Message]) -> Heard:
+    async def _commit(self, batch: list[Message]) -> Heard | None:
         while True:
             try:
                 async with self.books:
                     return await asyncio.to_thread(self._translator.hear, batch)
+            except LeaseLost as error:
+                self._give_up(batch, str(error))
+                return None
             except Exception as error:  # noqa: BLE001 - the store is away; it is tried again
                 self.failures += 1
                 waiting = len(batch) + len(self._queue)
                 LOG.error("ibkr.alarm.inbox_not_written", error=repr(error), waiting=waiting)  # noqa: TRY400
                 await asyncio.sleep(_RETRY_SECONDS)
+
+    def _give_up(self, batch: list[Message], reason: str) -> None:
+        """Write nothing of it over what another process knows by now. The next connection reads every list anew."""
+        self.on_superseded(reason)
+        dropped, self._queue = len(batch) + len(self._queue), []
+        LOG.error("ibkr.alarm.heard_after_the_lease", messages=dropped, reason=reason)
 
     def _told(self, heard: Heard) -> None:
         if heard.rows:
@@ -157,6 +186,7 @@ class Inbound:
         executions = sum(isinstance(row.fact, Executed) for row in heard.rows)
         for seen in self._sightings:
             seen.placements.update(placement_id for placement_id, _ in heard.facts)
+            seen.shown |= heard.shown
             seen.executions += executions
         for placement_id, fact in heard.facts:
             for watch in self._watches.get(placement_id, ()):

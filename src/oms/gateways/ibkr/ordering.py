@@ -16,6 +16,8 @@ from oms.gateways.ibkr.inbound import Inbound
 from oms.gateways.ibkr.locks import Locks
 from oms.gateways.ibkr.looking import Looking
 from oms.gateways.ibkr.modifying import Modifying
+from oms.gateways.ibkr.orphans import Orphans
+from oms.gateways.ibkr.placer import Means
 from oms.gateways.ibkr.placing import Placing
 from oms.gateways.ibkr.sending import Sending
 from oms.gateways.ibkr.settings import IBKRSettings
@@ -43,13 +45,15 @@ class Ordering:
         looking = Looking(settings, books, inbound, sweeps)
         checking = Checking(settings, wire, contracts, halting)
         sending = Sending(settings, wire, gate, books, inbound, clock)
-        self.families = Families(wire, gate, books, inbound, looking, checking, sending, locks, clock)
-        self.placing = Placing(wire, gate, books, inbound, looking, checking, sending, self.families, locks)
+        means = Means(wire, gate, books, inbound, looking, checking, sending, locks)
+        self.families = Families(means, clock)
+        self.placing = Placing(means, self.families)
         self.modifying = Modifying(
             gate, wire, books, inbound, sweeps, looking, checking, sending, self.placing, locks, clock
         )
         self.canceling = Canceling(settings, wire, gate, books, inbound, self.families, locks)
-        self.settling = Settling(wire, books, inbound, sweeps, looking, self.modifying, locks, clock)
+        orphans = Orphans(wire, gate, books, locks, clock)
+        self.settling = Settling(wire, books, inbound, sweeps, looking, self.modifying, orphans, locks, clock)
 
     async def place(self, ticket: PlacementTicket) -> VenueAnswer:
         """Work the placement; see `Placing.place`."""
@@ -75,6 +79,7 @@ class Ordering:
     def resume(self) -> None:
         """Go on with what a process that died left half done and no caller may ask for again."""
         self.families.resume()
+        self.settling.resume()
 
     def settle(self, follow_up: FollowUp) -> None:
         """Find out what a message left open."""

@@ -14,50 +14,27 @@ ticks meanwhile.
 import structlog
 
 from oms.domain.venues import PlacementTicket, VenueAnswer
-from oms.gateways.ibkr.books import UNSETTLED, Books, answer
-from oms.gateways.ibkr.checking import Checked, Checking
+from oms.gateways.ibkr.books import UNSETTLED, answer
+from oms.gateways.ibkr.checking import Checked
 from oms.gateways.ibkr.contracts import UnknownContract
 from oms.gateways.ibkr.families import Families
-from oms.gateways.ibkr.flights import Flights
-from oms.gateways.ibkr.gate import Gate
-from oms.gateways.ibkr.inbound import Inbound, Watch
-from oms.gateways.ibkr.locks import Locks
-from oms.gateways.ibkr.looking import Looking
+from oms.gateways.ibkr.inbound import Watch
 from oms.gateways.ibkr.orders import UnsupportedOrder, order_of
+from oms.gateways.ibkr.placer import Means, Placer
 from oms.gateways.ibkr.records import Record, record_of
-from oms.gateways.ibkr.sending import INTERRUPTED, UNKNOWN, Sending
-from oms.gateways.ibkr.wire import Wire
+from oms.gateways.ibkr.sending import INTERRUPTED, UNKNOWN
 from oms.store import Intent, IntentState
 
 LOG = structlog.get_logger()
 _KNOWN_HERE = (IntentState.DONE, IntentState.WITHDRAWN, IntentState.QUEUED)
 
 
-class Placing:
+class Placing(Placer):
     """Places tickets one by one. `flights` are those on their way right now."""
 
-    def __init__(
-        self,
-        wire: Wire,
-        gate: Gate,
-        books: Books,
-        inbound: Inbound,
-        looking: Looking,
-        checking: Checking,
-        sending: Sending,
-        families: Families,
-        locks: Locks,
-    ) -> None:
-        self._wire = wire
-        self._gate = gate
-        self._books = books
-        self._inbound = inbound
-        self._looking = looking
-        self._checking = checking
-        self._sending = sending
+    def __init__(self, means: Means, families: Families) -> None:
+        super().__init__(means)
         self._families = families
-        self._locks = locks
-        self.flights = Flights()
 
     async def place(self, ticket: PlacementTicket) -> VenueAnswer:
         """Work the placement at the broker and answer the first word about it.

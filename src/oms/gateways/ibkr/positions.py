@@ -65,7 +65,8 @@ class Positions:
         if apart:
             await asyncio.sleep(self._settings.grace_seconds)
             lines = await self._apart(accounts)
-        steady = {key: line for key, line in lines.items() if key in apart and apart[key].gap == line.gap}
+        self._tell_unread(lines)
+        steady = {key: line for key, line in lines.items() if _is_steady(apart.get(key), line)}
         moving = {line.subject for key, line in lines.items() if key not in steady}
         for account in accounts:
             of_account = [line for line in steady.values() if line.account == account]
@@ -73,12 +74,18 @@ class Positions:
         return len(steady)
 
     async def _apart(self, accounts: frozenset[str]) -> dict[Key, Line]:
-        """Where the two sides differ now. Theirs first: what is executed meanwhile settles with the next look."""
+        """Where the two sides differ now, or may. Theirs first: what is executed meanwhile settles with the next
+        look."""
         theirs = latest(await self._wire.positions())
         await self._inbound.drained()
         lines = await asyncio.to_thread(self._ours, accounts)
         lines += [their_line(position) for position in theirs if position.account in accounts]
-        return {key: line for key, line in matched(lines).items() if line.gap}
+        return {key: line for key, line in matched(lines).items() if line.gap or line.unread}
+
+    def _tell_unread(self, lines: dict[Key, Line]) -> None:
+        for line in lines.values():
+            if line.unread:
+                LOG.error("ibkr.alarm.position_unreadable", account=line.account, subject=line.subject)
 
     def _ours(self, accounts: frozenset[str]) -> list[Line]:
         held = [one for one in self._store.held.by(self._settings.name) if one.account in accounts]
@@ -106,6 +113,11 @@ class Positions:
         """The broker lists executions from its midnight on."""
         now = datetime.fromtimestamp(now_ns / 1e9, ZoneInfo(self._settings.timezone))
         return int(now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()) * 1_000_000_000
+
+
+def _is_steady(before: Line | None, line: Line) -> bool:
+    """Whether two readings show the same gap. Of a position that could not be read nothing is said."""
+    return before is not None and before.gap == line.gap and not before.unread and not line.unread
 
 
 def _told(differences: list[Difference]) -> str | None:

@@ -29,6 +29,13 @@ class Quarantine:
     def __init__(self, store: Store, settings: IBKRSettings) -> None:
         self._store = store
         self._settings = settings
+        self._perm_ids: set[int] = set()
+
+    def knows(self, perm_id: int, strangers: Strangers) -> bool:
+        """Whether the broker told of an order of others under this permanent id, to this process."""
+        return perm_id > 0 and (
+            perm_id in self._perm_ids or any(order.perm_id == perm_id for order in strangers.orders)
+        )
 
     def meet(self, message: OrderShown | StatusShown | ExecutionShown, strangers: Strangers) -> None:
         """Note what `message` tells of an order that is not ours."""
@@ -45,6 +52,7 @@ class Quarantine:
         new = self._store.foreign.keep(
             self._settings.name, orders, strangers.executions, orders[-1].last_seen_ns
         )
+        self._perm_ids |= {order.perm_id for order in orders}
         for order in new:
             LOG.warning("ibkr.foreign_order", key=order.key, origin=order.origin, symbol=order.symbol)
 

@@ -53,11 +53,12 @@ def placement_status(
 
 
 def status_key(message: StatusShown | OrderShown, record: Record) -> str:
-    """The natural key of a report: the same status told again is not news."""
+    """The natural key of a report: the same status told again is not news, unless there was a doubt or an end between."""
     order = str(message.perm_id) if message.perm_id > 0 else f"{message.client_id}:{message.order_id}"
     held = "+locate" if isinstance(message, StatusShown) and is_held(message.status, message.why_held) else ""
     doubt = f"/after-doubt-{record.doubts}" if record.doubts else ""
-    return f"status/{order}/{message.status}{held}/{plain(message.filled or Decimal(0))}{doubt}"
+    end = f"/after-end-{record.ends}" if record.ends else ""
+    return f"status/{order}/{message.status}{held}/{plain(message.filled or Decimal(0))}{doubt}{end}"
 
 
 def report(

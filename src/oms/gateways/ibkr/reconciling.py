@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from oms.gateways.ibkr.books import Books
+from oms.gateways.ibkr.inbound import Sightings
 from oms.gateways.ibkr.settings import IBKRSettings
 from oms.gateways.ibkr.sweeps import Sweeps
 from oms.store import Intent, IntentState
@@ -48,11 +49,11 @@ class Reconciling:
     async def look(self) -> Looked:
         """Read every list. Raises GatewayNotReady: a list that did not come is never an empty one."""
         sightings = await self._sweeps.fresh()
-        known = sightings.placements | self._in_flight()
+        flying = self._in_flight()
         absent = [
             intent
             for intent in await self._books.unsettled()
-            if intent.state in _JUDGED and intent.placement_id not in known
+            if intent.placement_id not in flying and _is_absent(intent, sightings)
         ]
         return Looked(len(sightings.placements), sightings.executions, absent)
 
@@ -67,3 +68,10 @@ class Reconciling:
             current = await self._books.get(intent.placement_id)
             if current is not None and intent.placement_id in still and current.state in _JUDGED:
                 await self._books.doubt(current, "the broker lists no such order")
+
+
+def _is_absent(intent: Intent, sightings: Sightings) -> bool:
+    """Whether nothing shows the order. What was executed today proves that it was sent, not that it works still."""
+    if intent.state is IntentState.ACKNOWLEDGED:
+        return intent.placement_id not in sightings.shown
+    return intent.state in _JUDGED and intent.placement_id not in sightings.placements

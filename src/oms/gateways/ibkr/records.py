@@ -58,6 +58,9 @@ class Record(Open):
     order id of its bracket's parent. family: the placements of its bracket, parent first, as they were sent.
     reduced: the smaller quantity to which the venue set it because another of its group was filled. ended: of
     several orders behind our reference, the permanent ids of those that are over. revision: the last change.
+
+    ends: how often it was over; it makes a report after a revival news. sent_ns: when it was first sent, where that is
+    not when its intent was written. doomed: why the gateway itself cancels what is left of it.
     """
 
     status: PlacementStatus = PlacementStatus.SENT
@@ -73,6 +76,9 @@ class Record(Open):
     reduced: Holding | None = None
     ended: tuple[int, ...] = ()
     revision: Revision | None = None
+    ends: int = 0
+    sent_ns: int = 0
+    doomed: str | None = None
 
     @property
     def open_revision(self) -> Revision | None:

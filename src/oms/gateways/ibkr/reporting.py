@@ -122,6 +122,7 @@ _STATES = {
     "defect": GatewayState.CLOSED,
     "lease": GatewayState.STANDBY,
     "connection": GatewayState.CONNECTING,
+    "client": GatewayState.CLOSED,
     "broker": GatewayState.CLOSED,
     "restart": GatewayState.CLOSED,
     "reconcile": GatewayState.SYNCING,

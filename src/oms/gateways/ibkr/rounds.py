@@ -9,6 +9,7 @@ import structlog
 
 from oms.gateways.errors import GatewayNotReady
 from oms.gateways.ibkr.gate import Gate
+from oms.gateways.ibkr.identity import Identity
 from oms.gateways.ibkr.positions import Positions
 from oms.gateways.ibkr.reconciling import Reconciling
 from oms.gateways.ibkr.settings import IBKRSettings
@@ -27,12 +28,14 @@ class Rounds:
         self,
         settings: IBKRSettings,
         gate: Gate,
+        identity: Identity,
         reconciling: Reconciling,
         positions: Positions,
         clock: Callable[[], int],
     ) -> None:
         self._settings = settings
         self._gate = gate
+        self._identity = identity
         self._reconciling = reconciling
         self._positions = positions
         self._clock = clock
@@ -46,6 +49,7 @@ class Rounds:
         self._differences = 0
         self._failure: GatewayNotReady | None = None
         self.reconciled_ns: int | None = None
+        self.trouble: str | None = None
 
     # What the session tells
 
@@ -86,15 +90,18 @@ class Rounds:
     # The loops, for as long as a connection lasts
 
     async def run(self) -> None:
-        """Round after round, until cancelled."""
+        """Round after round, until cancelled. One that fails is tried again soon, on the same connection: what is
+        wrong with the connection, whoever asked has noticed and ended it."""
         while True:
             self._now.clear()
             pause = self._settings.reconcile_seconds
             try:
                 await self._one()
-            except GatewayNotReady as error:
-                LOG.error("ibkr.alarm.not_reconciled", reason=error.reason)  # noqa: TRY400 - one line
+                self.trouble = None
+            except Exception as error:
                 pause = min(_RETRY_SECONDS, pause)
+                self.trouble = _told(error)
+                LOG.error("ibkr.alarm.not_reconciled", reason=self.trouble, exc_info=_unexpected(error))  # noqa: TRY400
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._now.wait()
@@ -104,6 +111,7 @@ class Rounds:
         self._begun += 1
         number, restored, began_ns = self._begun, self._restored, self._clock()
         looked = await self._reconciling.look()
+        await self._identity.check()
         if restored and self._restored:
             self._restored = False
             self._gate.lift("broker")
@@ -124,14 +132,17 @@ class Rounds:
             self._round.notify_all()
 
     async def _compared(self) -> None:
-        """Whatever comes of it, orders may be placed: a comparison is for people to look at."""
+        """Whatever comes of it, orders may be placed: a comparison is for people to look at. One that fails is tried
+        again with the next round."""
         self._compare = False
         self._failure = None
         try:
             self._differences = await self._positions.compare()
-        except GatewayNotReady as error:
-            self._failure = error
-            LOG.error("ibkr.alarm.positions_not_compared", reason=error.reason)  # noqa: TRY400 - one line
+        except Exception as error:
+            self._compare = True
+            reason = _told(error)
+            self._failure = GatewayNotReady(reason)
+            LOG.error("ibkr.alarm.positions_not_compared", reason=reason, exc_info=_unexpected(error))  # noqa: TRY400
         else:
             LOG.info("ibkr.positions_compared", differences=self._differences)
 
@@ -167,3 +178,12 @@ class Rounds:
 
     def _wall(self) -> datetime:
         return datetime.fromtimestamp(self._clock() / 1e9, UTC)
+
+
+def _told(error: Exception) -> str:
+    return error.reason if isinstance(error, GatewayNotReady) else repr(error)
+
+
+def _unexpected(error: Exception) -> bool:
+    """Whether somebody may want to know where it came from."""
+    return not isinstance(error, GatewayNotReady)

@@ -1,6 +1,7 @@
 """What every way of sending an order shares: its turn, its refusal, and what is said where nothing is known."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -23,24 +24,16 @@ INTERRUPTED = "it was being sent when the gateway stopped"
 UNKNOWN = "nothing is known of it at the broker"
 
 
+@dataclass(frozen=True, slots=True)
 class Sending:
     """The rules around the wire call, and none about what is sent."""
 
-    def __init__(
-        self,
-        settings: IBKRSettings,
-        wire: Wire,
-        gate: Gate,
-        books: Books,
-        inbound: Inbound,
-        clock: Callable[[], int],
-    ) -> None:
-        self._settings = settings
-        self._wire = wire
-        self._gate = gate
-        self._books = books
-        self._inbound = inbound
-        self._clock = clock
+    _settings: IBKRSettings
+    _wire: Wire
+    _gate: Gate
+    _books: Books
+    _inbound: Inbound
+    _clock: Callable[[], int]
 
     async def turn(self, urgency: Urgency = Urgency.PLACE) -> None:
         """Wait for our turn to send one message. Raises GatewayNotReady where the gate closed meanwhile."""
@@ -72,7 +65,8 @@ class Sending:
     def is_listed_today(self, intent: Intent) -> bool:
         """The broker lists completed orders and executions of the current day only."""
         zone = ZoneInfo(self._settings.timezone)
-        days = [datetime.fromtimestamp(ns / 1e9, zone).date() for ns in (intent.created_ns, self._clock())]
+        sent_ns = record_of(intent).sent_ns or intent.created_ns
+        days = [datetime.fromtimestamp(ns / 1e9, zone).date() for ns in (sent_ns, self._clock())]
         return days[0] == days[1]
 
     async def refuse(self, ticket: PlacementTicket, reason: str) -> Intent:

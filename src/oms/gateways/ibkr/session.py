@@ -86,6 +86,10 @@ class Session:
                 await self._wire.connect()
             except (OSError, TimeoutError) as error:
                 self._complain(self._wire.refusal or str(error) or type(error).__name__)
+            except Exception as error:
+                LOG.exception("ibkr.alarm.connect_failed")
+                self._complain(self._wire.refusal or repr(error))
+                self._wire.disconnect()
             else:
                 pause = _FIRST_PAUSE_SECONDS
                 await self._live()

@@ -9,9 +9,8 @@ import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from uuid import uuid4
 
 import structlog
@@ -26,7 +25,7 @@ _RENEWALS = 4
 _STANDBY_SECONDS = 0.5
 """How often a standby looks whether the lease is free."""
 _TRUSTED = 0.9
-"""The part of its lease that a holder relies on; the rest is for clocks that differ between machines."""
+"""The part of its lease that a holder relies on; the rest is for clocks that do not run alike."""
 
 
 def account_lease(account: str) -> str:
@@ -36,11 +35,15 @@ def account_lease(account: str) -> str:
 
 @dataclass(frozen=True)
 class _Standing:
-    """What the store says: `elsewhere` holds the session; or nobody else does, and these hold accounts of ours."""
+    """What the store says: `elsewhere` holds the session; or nobody else does, and these hold accounts of ours.
+
+    `anew`: it was not ours to this moment, so somebody may have acted in between.
+    """
 
     elsewhere: str | None = None
     served: frozenset[str] = frozenset()
     others: dict[str, str] = field(default_factory=dict)
+    anew: bool = False
 
 
 class Tenure:
@@ -59,7 +62,9 @@ class Tenure:
         self._gate = gate
         self._accounts = accounts
         self._on_lost = on_lost
-        self._holder = f"{settings.name} on {socket.gethostname()} ({os.getpid()}/{uuid4().hex[:8]})"
+        self._holder = self._of_a_new_term()
+        self._has_held = False
+        self._anew = True
         # A thread of its own: hundreds of placements may be waiting for those that everybody shares.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lease")
         self._deadline = 0.0
@@ -79,6 +84,19 @@ class Tenure:
     def others(self) -> dict[str, str]:
         """The accounts of this session that another gateway serves, and which."""
         return self._standing.others if self._standing else {}
+
+    def fence(self) -> AbstractContextManager[None]:
+        """Whatever this context writes is kept only if the lease of now is held to its end."""
+        return self._store.leases.fenced(self._settings.lease_keys[0], self._holder)
+
+    def superseded(self, reason: str) -> None:
+        """Another process has acted as this gateway: begin anew, if at all."""
+        self._lose(reason)
+        self._soon.set()
+
+    def _of_a_new_term(self) -> str:
+        """Different each time: what a term that has ended left to be written must not count as of the next one."""
+        return f"{self._settings.name} on {socket.gethostname()} ({os.getpid()}/{uuid4().hex[:8]})"
 
     async def changed(self) -> None:
         """Return when it may have changed which accounts are served, since the last call."""
@@ -128,17 +146,23 @@ class Tenure:
 
     def _acquire(self) -> _Standing:
         """Blocks. Asked again it is renewed."""
-        leases, seconds, now = self._store.leases, self._settings.lease_seconds, datetime.now(UTC)
-        for name in self._settings.lease_keys:
-            if not leases.acquire(name, self._holder, seconds, now):
-                return _Standing(elsewhere=leases.holder(name, now) or "another process")
+        leases, seconds = self._store.leases, self._settings.lease_seconds
+        first, *keys = self._settings.lease_keys
+        if self._has_held and not leases.acquire(first, self._holder, seconds, only_renew=True):
+            self._release()
+            self._holder, self._has_held, self._anew = self._of_a_new_term(), False, True
+        for name in keys if self._has_held else (first, *keys):
+            if not leases.acquire(name, self._holder, seconds):
+                return _Standing(elsewhere=leases.holder(name) or "another process")
+            self._has_held = True
         served, others = set(), {}
         for account in self._accounts():
-            if leases.acquire(account_lease(account), self._holder, seconds, now):
+            if leases.acquire(account_lease(account), self._holder, seconds):
                 served.add(account)
             else:
-                others[account] = leases.holder(account_lease(account), now) or "another gateway"
-        return _Standing(None, frozenset(served), others)
+                others[account] = leases.holder(account_lease(account)) or "another gateway"
+        anew, self._anew = self._anew, False
+        return _Standing(None, frozenset(served), others, anew)
 
     def _release(self) -> None:
         for account in self._standing.served if self._standing else ():
@@ -159,6 +183,8 @@ class Tenure:
                 LOG.info("ibkr.standby", lease=self._settings.lease_key, held_by=standing.elsewhere)
             self._lose(f"another process uses this client id: {standing.elsewhere}")
             return
+        if standing.anew and self.held.is_set():
+            self._lose("the lease was lost for a while: another process may have acted")
         self._deadline = asked + self._settings.lease_seconds * _TRUSTED
         self._gate.holds_until(self._deadline)
         if not self.held.is_set():

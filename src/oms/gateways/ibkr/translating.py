@@ -4,6 +4,10 @@ The inbox row is committed before the intent moves: a crash between the two is r
 message again, which is the same row.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+
 import structlog
 
 from oms.domain.facts import PlacementReported
@@ -11,7 +15,7 @@ from oms.domain.identifiers import placement_of
 from oms.domain.terms import PlacementStatus
 from oms.gateways.ibkr import changes, reading
 from oms.gateways.ibkr.error_codes import Meaning, meaning
-from oms.gateways.ibkr.heard import FollowUp, Heard, Memory, Next
+from oms.gateways.ibkr.heard import FollowUp, Heard, Memory, Next, digest
 from oms.gateways.ibkr.messages import (
     ErrorShown,
     ExecutionShown,
@@ -31,6 +35,7 @@ from oms.store import Intent, IntentState, Store
 LOG = structlog.get_logger()
 __all__ = ["FollowUp", "Heard", "Next", "Translator", "record_of"]
 _UNSETTLED = (IntentState.SENDING, IntentState.IN_DOUBT)
+_NEVER_SENT = "the broker has an order under our reference that this order book never sent: look at it in TWS"
 
 
 class Translator:
@@ -45,11 +50,13 @@ class Translator:
     def hear(self, messages: list[Message]) -> Heard:
         """Commit what `messages` say. Hearing a message twice changes nothing and is heard all the same."""
         heard = Heard(Owners(self._store, messages), self._memory)
+        heard.news.fees |= self._told_before(messages)
         for message in messages:
             try:
                 self._read(message, heard)
             except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-                heard.unreadable(repr(message), str(error), message.received_ns)
+                said = repr(replace(message, received_ns=0))
+                heard.unreadable(repr(message), str(error), message.received_ns, said)
         if heard.rows:
             self._store.inbox.add(self._settings.name, heard.rows)
         self._quarantine.keep(heard.foreign)
@@ -75,22 +82,67 @@ class Translator:
         intent = self._owner(message, heard)
         if intent is None:
             return
+        heard.shown.add(intent.placement_id)
+        if not intent.was_sent:
+            self._never_sent(intent, message, heard)
+            return
         if self._is_another(intent, message, heard):
             return
         intent = self._with_perm_id(intent, message, heard)
         if isinstance(message, OrderShown) and not message.completed:
             intent = changes.compared(intent, message, heard)
         record = record_of(intent)
-        fact = reading.report(message, intent.ticket, intent.perm_ids)
+        try:
+            fact = reading.report(message, intent.ticket, intent.perm_ids)
+        except ValueError as error:
+            self._unknown_status(intent, message, str(error), heard)
+            return
         key = reading.status_key(message, record)
         if (
             fact is None
             or self._is_stale(intent, record, fact)
             or self._others_live(intent, message, fact, heard)
         ):
+            self._watch_the_dead(intent, message, fact, heard)
             heard.facts.append((intent.placement_id, None))
             return
         heard.report(intent, key, fact)
+
+    def _never_sent(self, intent: Intent, message: OrderShown | StatusShown, heard: Heard) -> None:
+        """An order that we do not know to have sent is neither adopted nor canceled, nor sent beside it."""
+        self._quarantine.meet(message, heard.foreign)
+        heard.surface(
+            intent, f"never-sent/{message.perm_id}", repr(message), _NEVER_SENT, message.received_ns
+        )
+        if intent.state is IntentState.QUEUED:
+            self._doubt(intent, message, _NEVER_SENT, {"seen": True, "disputed": True}, heard)
+
+    def _unknown_status(
+        self, intent: Intent, message: OrderShown | StatusShown, reason: str, heard: Heard
+    ) -> None:
+        """The broker has the order, whatever its word for it means: it is sighted, and never sent again."""
+        said = f"status/{message.perm_id}/{message.status}"
+        heard.unreadable(repr(message), reason, message.received_ns, said)
+        heard.move(intent, intent.state, record_of(intent).model_copy(update={"seen": True}))
+        heard.facts.append((intent.placement_id, None))
+
+    def _watch_the_dead(
+        self,
+        intent: Intent,
+        message: OrderShown | StatusShown,
+        fact: PlacementReported | None,
+        heard: Heard,
+    ) -> None:
+        """An order that is over and listed as alive, too long after its end to be late, is shown to a person."""
+        if not isinstance(message, OrderShown) or fact is None or fact.status in OVER:
+            return
+        if intent.state is not IntentState.DONE or intent.placement_id in heard.changed:
+            return
+        if message.received_ns - intent.updated_ns > self._settings.grace_seconds * 1e9:
+            reason = (
+                f"the placement is {record_of(intent).status}, and the broker lists it as {message.status}"
+            )
+            heard.surface(intent, f"alive/{message.perm_id}", repr(message), reason, message.received_ns)
 
     def _is_another(self, intent: Intent, message: OrderShown | StatusShown, heard: Heard) -> bool:
         """Whether the order under our reference is not the one that we sent; then a person is shown why."""
@@ -157,8 +209,10 @@ class Translator:
             self._fee(early, heard)
 
     def _fee(self, message: FeeShown, heard: Heard) -> None:
-        key = f"fee/{message.exec_id}/{message.commission}"
-        if key in heard.news.booked or key in self._memory.booked:
+        count, last = heard.news.fees.get(message.exec_id) or self._memory.fees.get(
+            message.exec_id, (0, None)
+        )
+        if message.commission == last:
             return
         of_batch = message.exec_id in heard.news.executions
         executions = heard.news.executions if of_batch else self._memory.executions
@@ -168,8 +222,21 @@ class Translator:
             return
         intent = executions[message.exec_id]
         if intent is not None:
+            # An amount may come back after another: the newest stands, so that it is told again.
+            number = f"/{count}" if count else ""
+            key = f"{_fee(message.exec_id)}{message.commission}{number}"
             heard.add(intent, key, reading.charge(message))
-        heard.news.booked[key] = None
+        heard.news.fees[message.exec_id] = (count + 1, message.commission)
+
+    def _told_before(self, messages: Sequence[Message]) -> dict[str, tuple[int, Decimal | None]]:
+        """Of executions whose charges this process has not heard of: how many it was told before, and the last."""
+        fees = {message.exec_id for message in messages if isinstance(message, FeeShown)}
+        unknown = sorted(fees - self._memory.fees.keys())
+        told: dict[str, tuple[int, Decimal | None]] = dict.fromkeys(unknown, (0, None))
+        for key in self._store.inbox.keys_under(self._settings.name, [_fee(one) for one in unknown]):
+            _, exec_id, commission, *_ = key.split("/")
+            told[exec_id] = (told[exec_id][0] + 1, Decimal(commission))
+        return told
 
     def _error(self, message: ErrorShown, heard: Heard) -> None:
         means = meaning(message.code)
@@ -192,9 +259,8 @@ class Translator:
             heard.follow_ups.append(FollowUp(Next.SETTLE_NOT_FOUND, intent.placement_id, text))
         elif means is not Meaning.INFORMATIONAL:
             reason = f"error {message.code} is not in our table; the order is what the broker says next"
-            heard.surface(
-                intent, f"error/{message.order_id}/{message.code}", text, reason, message.received_ns
-            )
+            key = f"error/{message.order_id}/{message.code}/{digest(message.text)}"
+            heard.surface(intent, key, text, reason, message.received_ns)
             heard.follow_ups.append(FollowUp(Next.LOOK, intent.placement_id, text))
 
     def _rejection(self, intent: Intent, message: ErrorShown, text: str, heard: Heard) -> None:
@@ -226,7 +292,7 @@ class Translator:
     def _doubt(
         self,
         intent: Intent,
-        message: ErrorShown | OrderShown,
+        message: ErrorShown | OrderShown | StatusShown,
         reason: str,
         update: dict[str, bool],
         heard: Heard,
@@ -241,6 +307,10 @@ class Translator:
     def _canceled(self, intent: Intent, message: ErrorShown, text: str, heard: Heard) -> None:
         if intent.state in (IntentState.DONE, IntentState.WITHDRAWN):
             return
+        if len(intent.perm_ids) > 1:
+            # The error names the order id, which all of them have: their statuses and the lists say which it was.
+            heard.follow_ups.append(FollowUp(Next.LOOK, intent.placement_id, text))
+            return
         status = reading.placement_status("Cancelled", "", text, intent.ticket.time_in_force)
         key = f"canceled/{intent.client_id}:{intent.broker_order_id}"
         verdict = self._verdict(intent, status or PlacementStatus.CANCELED, text, message)
@@ -251,7 +321,7 @@ class Translator:
         intent: Intent,
         status: PlacementStatus,
         text: str | None,
-        message: ErrorShown | ExecutionShown | OrderShown,
+        message: ErrorShown | ExecutionShown | OrderShown | StatusShown,
     ) -> PlacementReported:
         return PlacementReported(
             placement_id=intent.placement_id,
@@ -273,8 +343,9 @@ class Translator:
             found = heard.owners.by_placement(placement_id)
         elif not ref:
             found = heard.owners.by_perm_id(message.perm_id)
-            if found is None and message.client_id == self._settings.client_id and message.order_id > 0:
-                found = self._by_broker_id(message.order_id)
+            if found is None and message.client_id == self._settings.client_id:
+                stranger = self._quarantine.knows(message.perm_id, heard.foreign)
+                found = None if stranger else self._by_broker_id(message.order_id)
         if found is None:
             self._quarantine.meet(message, heard.foreign)
             return None
@@ -282,7 +353,11 @@ class Translator:
         return heard.intents.get(found.placement_id, found) if found.gateway == self._settings.name else None
 
     def _by_broker_id(self, order_id: int) -> Intent | None:
-        return self._store.intents.by_broker_id(self._settings.client_id, order_id, self._settings.name)
+        """The intent that was sent under this id."""
+        if order_id <= 0:
+            return None
+        found = self._store.intents.by_broker_id(self._settings.client_id, order_id, self._settings.name)
+        return found if found is not None and found.was_sent else None
 
     def _with_perm_id(
         self, intent: Intent, message: OrderShown | StatusShown | ExecutionShown, heard: Heard
@@ -305,3 +380,8 @@ class Translator:
             )
             heard.surface(intent, f"second-order/{perm_id}", repr(message), reason, message.received_ns)
         return intent
+
+
+def _fee(exec_id: str) -> str:
+    """How the natural keys of an execution's charges begin."""
+    return f"fee/{exec_id}/"

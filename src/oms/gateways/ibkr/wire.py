@@ -14,7 +14,7 @@ from oms.gateways.ibkr.pacing import Pacer, Urgency
 from oms.gateways.ibkr.settings import IBKRSettings
 
 LOG = structlog.get_logger()
-_REQUEST_IDS_FROM = 1_000_000_000
+ORDER_IDS_BELOW = 1_000_000_000
 """ib_async numbers requests and orders from one counter. Requests start here, so an error names one or the other."""
 _PATIENCE = 10
 """A long list takes its time: so many deadlines are granted while messages keep coming."""
@@ -64,7 +64,7 @@ class Wire:
         self._broken.clear()
         self.refusal = None
         self._leave_behind()
-        self._client.updateReqId(_REQUEST_IDS_FROM)
+        self._client.updateReqId(ORDER_IDS_BELOW)
         seconds = self._settings.connect_timeout_seconds
         connecting = asyncio.create_task(
             self._ib.connectAsync(
@@ -82,6 +82,8 @@ class Wire:
             await asyncio.wait({connecting, failing}, return_when=asyncio.FIRST_COMPLETED)
             if not connecting.done():
                 raise ConnectionError(self.refusal or "the gateway closed the connection")
+            if connecting.cancelled():
+                raise ConnectionError("the attempt to connect was broken off")
             await connecting
         finally:
             failing.cancel()
@@ -117,7 +119,7 @@ class Wire:
     @staticmethod
     def is_order_id(number: int) -> bool:
         """Whether an error with this id is about an order; others are about a request or the session."""
-        return 0 <= number < _REQUEST_IDS_FROM
+        return 0 <= number < ORDER_IDS_BELOW
 
     def refuse(self, reason: str) -> None:
         """The gateway told why it will not have us."""

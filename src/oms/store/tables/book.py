@@ -115,6 +115,7 @@ class PlacementRow(Row, table=True):
     """A placement of an order; `ordinal` is its place on the order, `body` the placement as JSON."""
 
     __tablename__ = "placements"
+    __table_args__ = (Index("ix_placements_account", "account", "order_id"),)
     placement_id: str = Field(primary_key=True)
     order_id: str = Field(foreign_key=_ORDER, ondelete="CASCADE", index=True)
     ordinal: int
