@@ -25,6 +25,7 @@ def database() -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.fault
 @pytest.mark.timeout(240)
 def test_orders_end_reconciled_after_a_kill_and_the_projections_rebuild(
     tmp_path: Path, database: str
