@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from enum import Enum
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -25,10 +26,10 @@ def own_docstring(kind: type) -> str:
     return inspect.cleandoc(kind.__dict__.get("__doc__") or "")
 
 
-def sentences(kind: type) -> dict[str, str]:
+def sentences(kind: type[Enum]) -> dict[str, str]:
     """`NAME: what it means.` from an enum's docstring, by name; NAME may stand anywhere after a full stop."""
     text = " ".join(own_docstring(kind).split())
-    names = "|".join(member.name for member in kind)  # type: ignore[attr-defined]
+    names = "|".join(member.name for member in kind)
     parts = re.split(rf"\b({names}): ", text)
     return {name: said.strip() for name, said in zip(parts[1::2], parts[2::2], strict=True)}
 

@@ -1,43 +1,28 @@
 """What cards do again and again."""
 
 import asyncio
-import time
 from decimal import Decimal
+from typing import Any
 
 from oms.domain.facts import Executed
 from oms.domain.terms import PlacementStatus
 from oms.domain.venues import PlacementTicket
-from oms.gateways.errors import GatewayNotReady
 from oms.gateways.ibkr import IBKRGateway
 from oms.paper.faults import FaultKind
 from tests.gateways.rig import Rig, eventually, resting, status, ticket
 
 
-async def settled(gateway: IBKRGateway, order: PlacementTicket, seconds: float = 20.0) -> PlacementStatus:
-    """Place as the workflow does: again and again, until the answer is not IN_DOUBT."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        await asyncio.wait_for(gateway.ready(), seconds)
-        try:
-            known = status(await gateway.place(order))
-        except GatewayNotReady:
-            continue
-        if known is not PlacementStatus.IN_DOUBT:
-            return known
-    raise AssertionError("the order stays in doubt")
-
-
-async def working(rig: Rig, gateway: IBKRGateway, **changes: object) -> PlacementTicket:
+async def working(rig: Rig, gateway: IBKRGateway, **changes: Any) -> PlacementTicket:
     """A limit order that works at the broker, and whose order knows it."""
-    order = resting(**changes)  # type: ignore[arg-type]
+    order = resting(**changes)
     assert status(await gateway.place(order)) is PlacementStatus.WORKING
     await eventually(lambda: rig.orders.statuses(order))
     return order
 
 
-async def filled(rig: Rig, gateway: IBKRGateway, **changes: object) -> tuple[PlacementTicket, Executed]:
+async def filled(rig: Rig, gateway: IBKRGateway, **changes: Any) -> tuple[PlacementTicket, Executed]:
     """A market order, filled in one execution and charged."""
-    order = ticket(**changes)  # type: ignore[arg-type]
+    order = ticket(**changes)
     await gateway.place(order)
     (fill,) = await rig.fills(order)
     await eventually(lambda: rig.orders.charges(order))

@@ -2,37 +2,18 @@
 
 import asyncio
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from oms.domain.handling import Handling
-from oms.domain.reference import Instrument
 from oms.domain.terms import Direction, OrderType, PlacementStatus, SecType, TimeInForce, Venue
 from oms.domain.venues import IBKR_ABILITIES, PlacementTicket, unsupported
 from oms.gateways.ibkr import IBKRGateway
 from tests.cards.doing import once, working
 from tests.cards.line import Line
-from tests.gateways.rig import Rig, eventually, status, stock, ticket
+from tests.gateways.rig import EURO, FUTURE, OPTION, Rig, eventually, status, stock, ticket
 
-FUTURE = Instrument(
-    instrument_id="INS-ES",
-    symbol="ES",
-    sec_type=SecType.FUTURE,
-    exchange="CME",
-    expiry=date(2027, 3, 19),
-    multiplier=Decimal(50),
-)
-OPTION = Instrument(
-    instrument_id="INS-AAPL-C",
-    symbol="AAPL",
-    sec_type=SecType.OPTION,
-    expiry=date(2027, 1, 15),
-    strike=Decimal(220),
-    right="C",
-    multiplier=Decimal(100),
-)
-EURO = Instrument(instrument_id="INS-EUR", symbol="EUR", sec_type=SecType.CASH)
 INSTRUMENTS = {SecType.STOCK: stock(), SecType.FUTURE: FUTURE, SecType.OPTION: OPTION, SecType.CASH: EURO}
 QUANTITY = {SecType.STOCK: "10", SecType.FUTURE: "2", SecType.OPTION: "3", SecType.CASH: "20000"}
 BELOW = {SecType.STOCK: "5", SecType.FUTURE: "100", SecType.OPTION: "0.05", SecType.CASH: "0.5"}

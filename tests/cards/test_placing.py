@@ -14,18 +14,9 @@ from oms.gateways.errors import GatewayNotReady
 from oms.paper.fault_events import Operation
 from oms.paper.faults import FaultKind
 from oms.store import InboxStatus, IntentState
-from tests.cards.doing import (
-    broker_id,
-    died,
-    fail,
-    filled,
-    once,
-    reach,
-    settled,
-    working,
-)
+from tests.cards.doing import broker_id, died, fail, filled, once, reach, working
 from tests.cards.line import Line
-from tests.gateways.rig import Rig, eventually, resting, status, ticket
+from tests.gateways.rig import Rig, eventually, resting, settled, status, ticket
 
 LOSSES = (FaultKind.LOST_BEFORE_READ, FaultKind.EXECUTED_REPLIES_LOST, FaultKind.ACCEPTED_INVISIBLE)
 

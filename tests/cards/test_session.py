@@ -10,9 +10,9 @@ from oms.gateways.errors import GatewayNotReady
 from oms.paper.faults import FaultKind
 from oms.paper.ib_gateway import PaperIBGateway
 from oms.store import IntentState, Store, tables
-from tests.cards.doing import broker_id, closed, died, fail, filled, once, opened, reach, settled, working
+from tests.cards.doing import broker_id, closed, died, fail, filled, once, opened, reach, working
 from tests.cards.line import Line
-from tests.gateways.rig import Relay, Rig, eventually, resting, status, ticket
+from tests.gateways.rig import Relay, Rig, eventually, resting, settled, status, ticket
 
 
 async def test_card_101(rig: Rig) -> None:
@@ -216,8 +216,8 @@ async def test_card_116(rig: Rig) -> None:
     gateway = await rig.gateway(messages_per_second=20)
     first = resting()
     await gateway.place(first)
-    calls = [asyncio.create_task(gateway.place(resting())) for _ in range(30)]
-    await eventually(lambda: gateway._wire.pacer.waiting >= 10)
+    calls = [asyncio.create_task(gateway.place(resting())) for _ in range(45)]
+    await eventually(lambda: gateway._wire.pacer.waiting >= 15)
     assert status(await gateway.cancel(first)) is PlacementStatus.CANCELED
     assert sum(1 for call in calls if not call.done()) > 5
     answers = await asyncio.gather(*calls)

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -25,8 +25,9 @@ from oms.domain.facts import (
 )
 from oms.domain.identifiers import ORDER, PLACEMENT, identifier, uuid7
 from oms.domain.reference import Instrument
-from oms.domain.terms import Direction, OrderType, PlacementStatus, TimeInForce
+from oms.domain.terms import Direction, OrderType, PlacementStatus, SecType, TimeInForce
 from oms.domain.venues import PlacementTicket, VenueAnswer
+from oms.gateways.errors import GatewayNotReady
 from oms.gateways.ibkr import IBKRGateway, IBKRSettings
 from oms.paper.ib_gateway import PaperIBGateway
 from oms.paper.order_layout import read_place_order
@@ -34,6 +35,24 @@ from oms.store import Intent, IntentState, Store, tables
 
 ACCOUNT = "DU123456"
 OVER = (PlacementStatus.FILLED, PlacementStatus.CANCELED, PlacementStatus.REJECTED, PlacementStatus.EXPIRED)
+FUTURE = Instrument(
+    instrument_id="INS-ES",
+    symbol="ES",
+    sec_type=SecType.FUTURE,
+    exchange="CME",
+    expiry=date(2027, 3, 19),
+    multiplier=Decimal(50),
+)
+OPTION = Instrument(
+    instrument_id="INS-AAPL-C",
+    symbol="AAPL",
+    sec_type=SecType.OPTION,
+    expiry=date(2027, 1, 15),
+    strike=Decimal(220),
+    right="C",
+    multiplier=Decimal(100),
+)
+EURO = Instrument(instrument_id="INS-EUR", symbol="EUR", sec_type=SecType.CASH)
 _minted = iter(range(1, 1_000_000))
 
 
@@ -77,6 +96,20 @@ async def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> Any
             return found
         assert time.monotonic() < deadline, "it did not come to this in time"
         await asyncio.sleep(0.01)
+
+
+async def settled(gateway: IBKRGateway, order: PlacementTicket, seconds: float = 20.0) -> PlacementStatus:
+    """Place as the workflow does: again and again, until the answer is not IN_DOUBT."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        await asyncio.wait_for(gateway.ready(), seconds)
+        try:
+            known = status(await gateway.place(order))
+        except GatewayNotReady:
+            continue
+        if known is not PlacementStatus.IN_DOUBT:
+            return known
+    raise AssertionError("the order stays in doubt")
 
 
 class Orders:

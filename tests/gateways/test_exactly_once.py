@@ -4,30 +4,13 @@ import asyncio
 import time
 
 import pytest
-from tests.gateways.rig import Rig, eventually, resting, status, ticket
+from tests.gateways.rig import Rig, eventually, resting, settled, status, ticket
 
 from oms.domain.terms import PlacementStatus
-from oms.domain.venues import PlacementTicket
-from oms.gateways.errors import GatewayNotReady
-from oms.gateways.ibkr import IBKRGateway
 from oms.paper.faults import FaultKind
 from oms.store import IntentState
 
 LOSSES = [FaultKind.LOST_BEFORE_READ, FaultKind.EXECUTED_REPLIES_LOST, FaultKind.ACCEPTED_INVISIBLE]
-
-
-async def placed(gateway: IBKRGateway, order: PlacementTicket, seconds: float = 20.0) -> PlacementStatus:
-    """Call as the workflow does: again and again, until the order is known at the venue."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        await asyncio.wait_for(gateway.ready(), seconds)
-        try:
-            known = status(await gateway.place(order))
-        except GatewayNotReady:
-            continue
-        if known is not PlacementStatus.IN_DOUBT:
-            return known
-    raise AssertionError("the order stays in doubt")
 
 
 @pytest.mark.parametrize("fault", LOSSES)
@@ -38,7 +21,7 @@ async def test_a_lost_send_or_a_lost_answer_is_in_doubt_then_one_execution(
     order = ticket()
     rig.paper.fail_next_place(fault)
     assert status(await gateway.place(order)) is PlacementStatus.IN_DOUBT
-    assert await placed(gateway, order) in (PlacementStatus.WORKING, PlacementStatus.FILLED)
+    assert await settled(gateway, order) in (PlacementStatus.WORKING, PlacementStatus.FILLED)
     await rig.fills(order)
     assert len(rig.executed(order)) == 1
     assert len(rig.at_the_broker(order)) == 1
@@ -51,7 +34,7 @@ async def test_in_doubt_is_told_before_it_is_resolved(rig: Rig, fault: FaultKind
     order = resting()
     rig.paper.fail_next_place(fault)
     await gateway.place(order)
-    await placed(gateway, order)
+    await settled(gateway, order)
     await eventually(lambda: rig.orders.statuses(order)[-1:] == [PlacementStatus.WORKING])
     assert PlacementStatus.IN_DOUBT in rig.orders.statuses(order)
     assert rig.state(order) is IntentState.ACKNOWLEDGED
@@ -63,7 +46,7 @@ async def test_an_order_longer_invisible_than_the_grace_period_is_still_one(rig:
     order = ticket()
     rig.paper.fail_next_place(FaultKind.ACCEPTED_INVISIBLE)
     await gateway.place(order)
-    await placed(gateway, order)
+    await settled(gateway, order)
     await rig.fills(order)
     assert len(rig.executed(order)) == 1
 
@@ -72,7 +55,7 @@ async def test_a_crash_between_intent_and_send_is_sent_once_by_the_next_process(
     order = ticket()
     intent = rig.persist(order)
     gateway = await rig.gateway()
-    await placed(gateway, order)
+    await settled(gateway, order)
     await rig.fills(order)
     assert len(rig.executed(order)) == 1
     assert rig.at_the_broker(order)[0].order_id == intent.broker_order_id
@@ -88,7 +71,7 @@ async def test_a_crash_after_the_send_finds_the_order_by_its_reference(rig: Rig)
     await rig.died(first)
     await asyncio.gather(call, return_exceptions=True)
     second = await rig.gateway()
-    await placed(second, order)
+    await settled(second, order)
     await rig.fills(order)
     assert len(rig.executed(order)) == 1
 
@@ -120,7 +103,7 @@ async def test_a_random_plan_of_faults_ends_in_one_execution_each(rig: Rig) -> N
     rig.paper.faults.rates = dict.fromkeys(LOSSES, 0.15)
     gateway = await rig.gateway(grace_seconds=0.25, acknowledge_seconds=0.4)
     orders = [ticket(quantity="1") for _ in range(9)]
-    await asyncio.gather(*(placed(gateway, order, 45.0) for order in orders))
+    await asyncio.gather(*(settled(gateway, order, 45.0) for order in orders))
     rig.paper.faults.rates = {}
     for order in orders:
         await rig.fills(order)

@@ -1,16 +1,15 @@
 """Tickets as wire orders, byte by byte, and instruments as contracts."""
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from ib_async import Contract, Order
-from tests.gateways.rig import Rig, fields_of, resting, status, stock, ticket
+from tests.gateways.rig import EURO, FUTURE, OPTION, Rig, fields_of, resting, status, stock, ticket
 
 from oms.domain.handling import Handling, OcaType
-from oms.domain.reference import Instrument
-from oms.domain.terms import Direction, OrderType, PlacementStatus, SecType, TimeInForce
+from oms.domain.terms import Direction, OrderType, PlacementStatus, TimeInForce
 from oms.domain.venues import PlacementTicket, unsupported
 from oms.gateways.ibkr.contracts import UnknownContract, chosen, contract_of
 from oms.gateways.ibkr.orders import UnsupportedOrder, oca_name, order_of
@@ -19,24 +18,6 @@ PRICES = {"limit_price": Decimal("10.5"), "stop_price": Decimal(11)}
 UNSET = Order().lmtPrice
 TRAIL = Handling(trail_amount=Decimal("0.5"))
 TRAIL_LIMIT = Handling(trail_percent=Decimal("2.5"), limit_offset=Decimal("0.1"))
-FUTURE = Instrument(
-    instrument_id="INS-ES",
-    symbol="ES",
-    sec_type=SecType.FUTURE,
-    exchange="CME",
-    expiry=date(2027, 3, 19),
-    multiplier=Decimal(50),
-)
-OPTION = Instrument(
-    instrument_id="INS-AAPL-C",
-    symbol="AAPL",
-    sec_type=SecType.OPTION,
-    expiry=date(2027, 1, 15),
-    strike=Decimal(220),
-    right="C",
-    multiplier=Decimal(100),
-)
-EURO = Instrument(instrument_id="INS-EUR", symbol="EUR", sec_type=SecType.CASH)
 
 
 def handled(order_type: OrderType) -> dict[str, Any]:

@@ -233,16 +233,3 @@ async def test_a_stop_that_waits_no_longer_leaves_the_order_to_the_next_process(
     await eventually(lambda: rig.executed(order))
     await rig.fills(order)
     assert len(rig.executed(order)) == 1
-
-
-async def test_more_orders_than_a_second_takes_are_paced_and_cancels_overtake_them(rig: Rig) -> None:
-    gateway = await rig.gateway(messages_per_second=20)
-    first = resting()
-    await gateway.place(first)
-    calls = [asyncio.create_task(gateway.place(resting())) for _ in range(45)]
-    await eventually(lambda: gateway._wire.pacer.waiting >= 15)
-    assert status(await gateway.cancel(first)) is PlacementStatus.CANCELED
-    assert sum(1 for call in calls if not call.done()) > 5
-    answers = await asyncio.gather(*calls)
-    assert {status(answer) for answer in answers} == {PlacementStatus.WORKING}
-    assert not gateway._wire._client._isThrottling

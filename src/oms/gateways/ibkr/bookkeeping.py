@@ -19,8 +19,12 @@ class Bookkeeping:
 
     async def __aenter__(self) -> None:
         await self._turn.acquire()
-        self._fenced = self.fence()
-        self._fenced.__enter__()
+        try:
+            self._fenced = self.fence()
+            self._fenced.__enter__()
+        except BaseException:
+            self._turn.release()
+            raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -80,8 +80,8 @@ class Memory:
 class Heard:
     """Facts by placement in order of arrival, what follows from them, and the intents as they become.
 
-    owners: the intents that the messages may be about. memory: what committed batches brought. retermed: the placements whose intent has other terms than
-    before. shown: the placements of which a message about the order itself came, not only one of its executions.
+    owners: the intents that the messages may be about. memory: what committed batches brought. retermed: the
+    placements whose intent has other terms than before. shown: the placements of which a message about the order itself came, not only one of its executions.
     """
 
     owners: Owners
