@@ -111,7 +111,7 @@ def create_app(context: APIContext) -> FastAPI:
     app.add_exception_handler(HTTPException, _outside_any_route)
     for noun in _ROUTERS:
         app.include_router(noun.router)
-    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's own way
     return app
 
 

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from uuid import uuid4
@@ -185,7 +186,7 @@ def _ticket(account: str) -> PlacementTicket:
 async def _work(gateway: IBKRGateway, tickets: list[PlacementTicket]) -> None:
     """One order after another, each asked for until it is known."""
     for ticket in tickets:
-        await _until(lambda ticket=ticket: _is_known(gateway, ticket))  # type: ignore[misc]
+        await _until(partial(_is_known, gateway, ticket))
 
 
 async def _is_known(gateway: IBKRGateway, ticket: PlacementTicket) -> bool:

@@ -51,7 +51,7 @@ def number(value: str | None, places: int | None = None) -> str:
     if value is None:
         return ""
     exact = Decimal(value)
-    if places is not None and -exact.as_tuple().exponent > places:  # type: ignore[operator]
+    if places is not None and -exact.as_tuple().exponent > places:  # type: ignore[operator]  # a finite number's is an integer
         exact = round(exact, places)
     whole, dot, fraction = plain(exact).partition(".")
     return f"{int(whole):,}{dot}{fraction}"

@@ -146,7 +146,7 @@ def _line_rows(text: str) -> Iterator[Row]:
     for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         stripped = line.strip()
         if stripped and not stripped.startswith("#"):
-            yield _row(number, lambda stripped=stripped: _from_json(_parsed(stripped)))  # type: ignore[misc]
+            yield _row(number, partial(_from_text, stripped))
 
 
 def _array_rows(text: str) -> Iterator[Row]:
@@ -159,7 +159,7 @@ def _array_rows(text: str) -> Iterator[Row]:
         except (ValueError, RecursionError) as error:
             yield Row(line, None, f"not JSON: {_json_problem(error)}; nothing after it was read")
             return
-        yield _row(line, lambda value=value: _from_json(value))  # type: ignore[misc]
+        yield _row(line, partial(_from_json, value))
         at = _skip(text, end)
         if text[at : at + 1] == ",":
             at = _skip(text, at + 1)
@@ -203,6 +203,10 @@ def _parsed(line: str) -> Any:
 
 def _json_problem(error: Exception) -> str:
     return error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+
+
+def _from_text(text: str) -> Item:
+    return _from_json(_parsed(text))
 
 
 def _from_json(value: Any) -> Item:

@@ -27,6 +27,7 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +234,7 @@ class PaperIBGateway(OutageFront):
         self._executions_before = self._desk.executions_booked
         run = self._run
         for at, seconds in run.timed():
-            self._later(seconds, lambda at=at: self._happen_late(run, at))  # type: ignore[misc]
+            self._later(seconds, partial(self._happen_late, run, at))
         self._happen()
 
     def fail_next_place(self, kind: FaultKind | str, order_ref: str = "") -> None:

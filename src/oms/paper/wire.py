@@ -105,7 +105,7 @@ def decimal_of(text: str) -> Decimal | None:
     # The client sends the largest double as unset in more than one spelling.
     if number >= _LARGEST_DOUBLE:
         return None
-    if abs(number) >= _LARGEST_NUMBER or number.as_tuple().exponent < -_MOST_PLACES:  # type: ignore[operator]
+    if abs(number) >= _LARGEST_NUMBER or number.as_tuple().exponent < -_MOST_PLACES:  # type: ignore[operator]  # a finite number's is an integer
         raise WireError(f"{text[:40]!r} is beyond any price or quantity")
     return number
 
