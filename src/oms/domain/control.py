@@ -23,6 +23,7 @@ class ControlKind(StrEnum):
     BREAK_OPENED = "break_opened"
     BREAK_CLEARED = "break_cleared"
     BREAK_RESOLVED = "break_resolved"
+    COMMAND_REFUSED = "command_refused"
     FOREIGN_ORDER_SEEN = "foreign_order_seen"
     GATEWAY_RESYNCED = "gateway_resynced"
 

@@ -12,6 +12,7 @@ class Code(StrEnum):
     INVALID_ACCOUNT = "INVALID_ACCOUNT"
     INVALID_ORDER_TYPE = "INVALID_ORDER_TYPE"
     INVALID_VENUE = "INVALID_VENUE"
+    INVALID_TENANT = "INVALID_TENANT"
     UNSUPPORTED_BY_VENUE = "UNSUPPORTED_BY_VENUE"
     DUPLICATE_ORDER = "DUPLICATE_ORDER"
     ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
@@ -26,6 +27,9 @@ class Code(StrEnum):
     GROUP_NOT_FOUND = "GROUP_NOT_FOUND"
     GATEWAY_NOT_FOUND = "GATEWAY_NOT_FOUND"
     BREAK_NOT_FOUND = "BREAK_NOT_FOUND"
+    TENANT_NOT_FOUND = "TENANT_NOT_FOUND"
+    COMMAND_NOT_FOUND = "COMMAND_NOT_FOUND"
+    BATCH_NOT_FOUND = "BATCH_NOT_FOUND"
     PATH_NOT_FOUND = "PATH_NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     INVALID_STATE = "INVALID_STATE"
@@ -46,6 +50,11 @@ class Code(StrEnum):
     NO_REMAINDER = "NO_REMAINDER"
     ALREADY_IN_BASKET = "ALREADY_IN_BASKET"
     CIRCULAR_HIERARCHY = "CIRCULAR_HIERARCHY"
+    TENANT_CONFLICT = "TENANT_CONFLICT"
+    WORKING_AGAINST = "WORKING_AGAINST"
+    BAD_SIGNATURE = "BAD_SIGNATURE"
+    STALE_ENVELOPE = "STALE_ENVELOPE"
+    REPLAYED_NONCE = "REPLAYED_NONCE"
     VALIDATION_FAILED = "VALIDATION_FAILED"
     MALFORMED = "MALFORMED"
     UNAUTHENTICATED = "UNAUTHENTICATED"
@@ -63,6 +72,7 @@ MEANING: dict[Code, tuple[int, str]] = {
     Code.INVALID_ACCOUNT: (422, "The account is not known, or the key may not touch it."),
     Code.INVALID_ORDER_TYPE: (422, "The order type and the prices given do not fit together."),
     Code.INVALID_VENUE: (422, "The venue is not one the order book can route to."),
+    Code.INVALID_TENANT: (422, "The tenant is not known, or the key may not act for it."),
     Code.UNSUPPORTED_BY_VENUE: (422, "The venue cannot do this; nothing was sent."),
     Code.DUPLICATE_ORDER: (409, "The portfolio already has an order with this client_order_id."),
     Code.ORDER_NOT_FOUND: (404, "No order has this id."),
@@ -77,6 +87,9 @@ MEANING: dict[Code, tuple[int, str]] = {
     Code.GROUP_NOT_FOUND: (404, "No account group has this id."),
     Code.GATEWAY_NOT_FOUND: (404, "No gateway of this name ever reported."),
     Code.BREAK_NOT_FOUND: (404, "No break has this id."),
+    Code.TENANT_NOT_FOUND: (404, "No tenant has this name."),
+    Code.COMMAND_NOT_FOUND: (404, "No signed command has this id."),
+    Code.BATCH_NOT_FOUND: (404, "No batch of targets has this id."),
     Code.PATH_NOT_FOUND: (404, "Nothing lives at this path."),
     Code.METHOD_NOT_ALLOWED: (405, "The path exists, the method does not."),
     Code.INVALID_STATE: (409, "The command is not legal in the order's state; the answer names both."),
@@ -103,6 +116,11 @@ MEANING: dict[Code, tuple[int, str]] = {
     ),
     Code.ALREADY_IN_BASKET: (409, "The order belongs to another basket."),
     Code.CIRCULAR_HIERARCHY: (422, "An account group would contain itself."),
+    Code.TENANT_CONFLICT: (409, "The portfolio or the account belongs to another tenant."),
+    Code.WORKING_AGAINST: (409, "An order that works against the target has not ended; nothing was placed."),
+    Code.BAD_SIGNATURE: (403, "The envelope's signature is missing, or none of ours."),
+    Code.STALE_ENVELOPE: (403, "The envelope was signed too long ago, or in the future."),
+    Code.REPLAYED_NONCE: (409, "The envelope's nonce was used before."),
     Code.NOT_COMPUTABLE: (409, "A price, a rate or a net asset value that the answer needs is not known."),
     Code.VALIDATION_FAILED: (422, "A field is missing, unknown, or out of range; the answer names it."),
     Code.MALFORMED: (400, "The request could not be read."),

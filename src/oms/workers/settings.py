@@ -50,6 +50,28 @@ class Settings(BaseSettings):
     api_tokens: str = Field(
         "", description="Comma-separated keys that need no key store (also read from API_TOKENS).", repr=False
     )
+    development: bool = Field(
+        False,
+        description="Development mode: `/oms` is open to everybody while there is no key and no token at all.",
+    )
+    envelope_secret: str = Field(
+        "",
+        description="Secret(s) that sign commands, comma-separated: the first signs, each of them verifies "
+        "(also read from ENVELOPE_SECRET).",
+        repr=False,
+    )
+    envelope_window_seconds: float = Field(
+        300, gt=0, description="How far an envelope's ts may be from the moment it was handed in."
+    )
+    command_window_seconds: float = Field(
+        600, gt=0, description="How long the same command without an idem_hint is the same command."
+    )
+    targets_account: str = Field(
+        "", description="Broker account of targets that name none; empty: the first of OMS_IBKR_ACCOUNT."
+    )
+    targets_send_seconds: float = Field(
+        60, gt=0, description="How long after a batch of targets was posted its orders may still be sent."
+    )
 
     temporal_address: str = Field("127.0.0.1:7233", description="Host and port of the Temporal frontend.")
     temporal_namespace: str = Field("default", description="Temporal namespace.")

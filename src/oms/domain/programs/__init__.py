@@ -1,0 +1,1 @@
+"""The two ways in for programs: signed commands and target positions. Pure."""

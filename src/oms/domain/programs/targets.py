@@ -1,0 +1,157 @@
+"""Target positions: what is held, what works already, and what is still to be done. Never beyond the target."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from oms.domain.commands import Actor, Metadata
+from oms.domain.errands import Refusal
+from oms.domain.identifiers import Name
+from oms.domain.model import Model, Open
+from oms.domain.numbers import Amount, Exact, Price, Quantity
+from oms.domain.reference import Instrument
+from oms.domain.terms import Direction, OrderType, State
+
+AIMED_BY = "aim"
+"""The metadata key by which an order is known as one that was opened for a target; its value is the aim's id."""
+
+
+class TargetRow(Model):
+    """One row of a batch as it was posted: hold `quantity` of `symbol`, negative is short, 0 closes."""
+
+    symbol: Name
+    quantity: Amount
+    limit_price: Price | None = None
+    expected_price: Price | None = None
+    tolerance_pct: Annotated[Amount, Field(ge=0, lt=100)] | None = None
+
+
+class TargetBatch(Open):
+    """A batch as it was posted. account: the broker's name; account_id: ours. `send_by`: nothing leaves after it."""
+
+    batch_id: str
+    account: str
+    account_id: str
+    portfolio_id: str
+    client: str
+    actor: Actor
+    submitted_at: datetime
+    send_by: datetime
+    rows: tuple[TargetRow, ...]
+    correlation_id: str | None = None
+
+
+class Aim(Open):
+    """Bring one instrument in one account to `target`. The same `aim_id` again is the same aim.
+
+    unbooked: what the broker holds and no order of ours made. limit_price, or expected_price with tolerance_pct;
+    neither is a market order.
+    """
+
+    aim_id: str
+    account: str
+    account_id: str
+    portfolio_id: str
+    instrument: Instrument
+    target: Amount
+    unbooked: Amount
+    limit_price: Price | None = None
+    expected_price: Price | None = None
+    tolerance_pct: Amount | None = None
+    send_by: datetime | None = None
+    actor: Actor
+    ts_event_ns: int
+    correlation_id: str | None = None
+    portfolio_only: bool = False
+    """Only what the portfolio holds in the account counts, because the account is not its alone."""
+    metadata: Metadata = {}
+
+
+class WorkingOrder(Open):
+    """An order that has not done all it may. `pending`: signed, what may still be executed of it."""
+
+    order_id: str
+    pending: Exact
+    state: State
+    ours: bool
+    """Opened for a target of this very account and instrument, so that a new target may end it."""
+
+
+class Exposure(Open):
+    """An account's standing in one instrument, in one moment: executions booked (signed) and what works beside them."""
+
+    booked: Exact
+    working: tuple[WorkingOrder, ...] = ()
+
+
+class Leg(Open):
+    """An order to open for an aim."""
+
+    order_id: str
+    direction: Direction
+    quantity: Quantity
+    order_type: OrderType
+    limit_price: Price | None = None
+
+
+class Plan(Open):
+    """What an aim comes to, kept before anything is opened: orders to end first (then the plan is made anew), or legs.
+
+    held: booked and unbooked together, signed. working: signed, what counts towards the target already.
+    """
+
+    aim_id: str
+    held: Exact
+    working: Exact
+    delta: Exact
+    ends: tuple[str, ...] = ()
+    legs: tuple[Leg, ...] = ()
+
+
+class Aimed(Open):
+    """What became of an aim: its plan, and the refusal of a leg (earlier legs stand)."""
+
+    plan: Plan | None = None
+    refusal: Refusal | None = None
+
+
+class BrokerPosition(Open):
+    """What the broker holds of a contract. unbooked: by how much that is more than our executions make.
+
+    steady: two readings showed the same `unbooked`; otherwise executions are on their way.
+    """
+
+    conid: int
+    symbol: str
+    sec_type: str
+    currency: str
+    quantity: Exact
+    average_cost: Exact | None = None
+    unbooked: Exact
+    steady: bool = True
+    instrument_id: str | None = None
+
+
+class AccountRead(Open):
+    """A broker's account as it was read at `read_ns`; `away`: nobody could be asked, and nothing is known."""
+
+    account: str
+    positions: tuple[BrokerPosition, ...] = ()
+    net_liquidation: Exact | None = None
+    currency: str | None = None
+    read_ns: int = 0
+    away: str | None = None
+
+
+class RowStatus(StrEnum):
+    """The words of the target surface, as its clients know them."""
+
+    SUBMITTED = "Submitted"
+    PRE_SUBMITTED = "PreSubmitted"
+    FILLED = "Filled"
+    CANCELLED = "Cancelled"
+    INACTIVE = "Inactive"
+    NO_CHANGE = "no_change"
+    ERROR = "error"
