@@ -40,6 +40,7 @@ from oms.domain.lifecycle import (
     TERMINAL,
     Gate,
 )
+from oms.domain.programs.targets import AccountRead
 from oms.domain.reference import InstrumentsFound
 from oms.domain.rules.registry import BUILT_IN
 from oms.domain.terms import ExceptionCode, Role, State
@@ -210,7 +211,7 @@ def _port_row(port: LocalPort[Any, Any] | Port[Any, Any]) -> list[str]:
     again = f"from {seconds(retry.initial_interval)}, times {retry.backoff_coefficient:g}, up to {seconds(retry.maximum_interval)}"
     is_local = isinstance(port, LocalPort)
     where = "the order worker"
-    if port.result in (VenueAnswer, Resynced, InstrumentsFound):
+    if port.result in (VenueAnswer, Resynced, InstrumentsFound, AccountRead):
         where = "the gateway that owns the account"
     return [
         code(port.name),

@@ -1,10 +1,13 @@
 """The thin layer over a gateway: its answer as it is, and a closed gate as a benign wait."""
 
+from decimal import Decimal
+
 import pytest
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.testing import ActivityEnvironment
 
 from oms.activities.venue import GATE_CLOSED_RETRY, VenueActivities
+from oms.domain.programs.targets import AccountRead
 from oms.domain.terms import PlacementStatus
 from oms.domain.tickets import ticket
 from oms.gateways.errors import GatewayNotReady
@@ -46,3 +49,18 @@ async def test_a_resync_never_answers_for_another_gateway() -> None:
     with pytest.raises(ApplicationError, match="is served by the venue now") as raised:
         await ActivityEnvironment().run(VenueActivities(ScriptedVenue()).resync, "ibkr/7")
     assert raised.value.non_retryable
+
+
+async def test_an_account_is_passed_on_as_it_was_read() -> None:
+    venue = ScriptedVenue()
+    venue.accounts["DU1"] = AccountRead(account="DU1", net_liquidation=Decimal(5), currency="USD")
+    assert (
+        await ActivityEnvironment().run(VenueActivities(venue).read_account, "DU1") == venue.accounts["DU1"]
+    )
+
+
+async def test_a_closed_gate_is_an_answer_to_who_asks_for_an_account() -> None:
+    venue = ScriptedVenue()
+    venue.accounts["DU1"] = GatewayNotReady("the session is not in sync")
+    read = await ActivityEnvironment().run(VenueActivities(venue).read_account, "DU1")
+    assert read == AccountRead(account="DU1", away="the session is not in sync")

@@ -8,12 +8,14 @@ import pytest
 
 from oms.api.app import create_app
 from oms.api.context import APIContext, Settings
+from oms.domain.programs.tenants import Tenant
 from oms.domain.reference import Account, Portfolio
 from oms.domain.terms import Role
 from oms.store import Store
-from oms.workers.order_worker import build_desk_worker
+from oms.workers.order_worker import build_command_worker, build_desk_worker
 from oms.workers.settings import Settings as WorkerSettings
-from tests.api.desk import SECRETS, TOKEN, Desk, serving, venue_worker
+from oms.workers.target_worker import build_target_worker
+from tests.api.desk import ENVELOPE_SECRET, SECRETS, TOKEN, Desk, serving, venue_worker
 from tests.stack import TemporalServer, order_worker, temporal_server
 
 
@@ -24,7 +26,7 @@ async def server() -> AsyncIterator[TemporalServer]:
 
 
 def describe(made: Store) -> None:
-    """The accounts and portfolios that every test relies on, as they have to be."""
+    """The accounts, portfolios and tenants that every test relies on, as they have to be."""
     reference = made.reference
     for number in ("001", "002"):
         reference.put_account(
@@ -38,6 +40,8 @@ def describe(made: Store) -> None:
                 default_account_id=f"ACCT-{number}",
             )
         )
+    for tenant, number in (("nts", "001"), ("other", "002")):
+        made.tenants.put(Tenant(tenant=tenant, portfolio_id=f"PORT-{number}"))
 
 
 @pytest.fixture(scope="session")
@@ -56,9 +60,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture(scope="session")
 async def context(server: TemporalServer, store: Store) -> AsyncIterator[APIContext]:
     client = await server.client()
-    settings = Settings(api_tokens=(TOKEN,), gateway_patience_seconds=5)
-    desk_worker = build_desk_worker(client, store, WorkerSettings())
-    async with order_worker(client, store), venue_worker(client), desk_worker:
+    settings = Settings(api_tokens=(TOKEN,), envelope_secrets=(ENVELOPE_SECRET,), gateway_patience_seconds=5)
+    given = WorkerSettings(envelope_secret=ENVELOPE_SECRET)
+    desk_worker = build_desk_worker(client, store, given)
+    command_worker = build_command_worker(client, store, given)
+    target_worker = build_target_worker(client, store, given)
+    async with (
+        order_worker(client, store),
+        venue_worker(client),
+        desk_worker,
+        command_worker,
+        target_worker,
+    ):
         yield APIContext(store=store, temporal=client, version="1.2.3", settings=settings)
 
 

@@ -1,6 +1,7 @@
 """A desk that talks HTTP, and a venue that does as the test says."""
 
 import asyncio
+import secrets
 import socket
 import time
 import uuid
@@ -27,6 +28,8 @@ from tests.stack import until
 
 SECRETS: dict[Role, str] = {role: f"secret-{role}" for role in Role if role is not Role.SYSTEM}
 TOKEN = "token-from-the-environment"
+ENVELOPE_SECRET = secrets.token_urlsafe(32)
+"""Made for this run, as the keys of the envelopes that the tests sign."""
 
 
 class SilentVenue:

@@ -14,11 +14,15 @@ PLAIN: dict[str, Any] = {
     "limit_offset": None,
     "outside_rth": False,
     "good_after": None,
+    "send_by": None,
     "oca_group": None,
     "oca_type": "cancel",
     "bracket": None,
+    "adjustment": None,
 }
 CHILD = {"bracket_id": "b-1", "role": "child", "size": 3}
+STOP = {"order_type": "Stop", "limit_price": None, "stop_price": "140"}
+TRAILS_LATER = {"trigger_price": "160", "stop_price": None, "trail_amount": "1.5", "trail_percent": None}
 
 
 async def test_an_order_without_handling_has_a_plain_one(desk: Desk) -> None:
@@ -47,6 +51,13 @@ async def test_an_order_without_handling_has_a_plain_one(desk: Desk) -> None:
         ),
         ({}, {"oca_group": "pairs", "oca_type": "reduce"}, {"oca_group": "pairs", "oca_type": "reduce"}),
         ({}, {"bracket": CHILD}, {"bracket": CHILD}),
+        ({}, {"bracket": CHILD, "oca_group": "exits"}, {"bracket": CHILD, "oca_group": "exits"}),
+        ({}, {"send_by": "2030-01-02T09:30:00-05:00"}, {"send_by": "2030-01-02T14:30:00Z"}),
+        (
+            STOP,
+            {"adjustment": {"trigger_price": "160.00", "trail_amount": "1.50"}},
+            {"adjustment": TRAILS_LATER},
+        ),
     ],
 )
 async def test_handling_is_kept_and_shown(
@@ -86,7 +97,23 @@ async def test_handling_is_kept_and_shown(
         ),
         ({"handling": {"oca_group": "x" * 33}}, "VALIDATION_FAILED", "handling.oca_group"),
         ({"handling": {"oca_type": "all"}}, "VALIDATION_FAILED", "handling.oca_type"),
-        ({"handling": {"oca_group": "g", "bracket": CHILD}}, "VALIDATION_FAILED", "handling"),
+        (
+            {"handling": {"oca_group": "g", "bracket": {**CHILD, "role": "parent"}}},
+            "VALIDATION_FAILED",
+            "handling",
+        ),
+        ({"handling": {"send_by": "2030-01-02T09:30:00"}}, "VALIDATION_FAILED", "handling.send_by"),
+        ({"handling": {"adjustment": TRAILS_LATER}}, "INVALID_ORDER_TYPE", "handling.adjustment"),
+        (
+            {**STOP, "handling": {"adjustment": {"trigger_price": "160"}}},
+            "VALIDATION_FAILED",
+            "handling.adjustment",
+        ),
+        (
+            {**STOP, "handling": {"adjustment": {**TRAILS_LATER, "trigger_price": "0"}}},
+            "VALIDATION_FAILED",
+            "handling.adjustment.trigger_price",
+        ),
         ({"handling": {"bracket": {**CHILD, "size": 1}}}, "VALIDATION_FAILED", "handling.bracket.size"),
         ({"handling": {"bracket": {**CHILD, "role": "twin"}}}, "VALIDATION_FAILED", "handling.bracket.role"),
         (

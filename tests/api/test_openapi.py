@@ -20,6 +20,7 @@ from schemathesis.specs.openapi.checks import content_type_conformance, status_c
 
 from oms.api.app import create_app
 from oms.domain.errors import MEANING, Code
+from oms.domain.programs.tenants import Tenant
 from oms.domain.terms import Role
 from oms.store import Store
 from tests.api.conftest import describe
@@ -33,6 +34,10 @@ BOOK = {
     "OverridePostTradeCompliance", "CreatePlacement", "CancelPlacement", "CreateAllocation", "UpdateAllocation",
 }  # fmt: skip
 FUZZER = "secret-fuzzer"
+PROGRAM = "secret-fuzzing-program"
+"""A key for the fuzzer's own tenant alone: what it flattens is nobody else's."""
+FUZZED = {"/v1/": FUZZER, "/oms/": PROGRAM, "/ib/": PROGRAM}
+"""By where a path begins: the key that it is fuzzed with."""
 EXAMPLES = 6
 WALKS, STEPS = 25, 12
 schemathesis.openapi.format(
@@ -73,7 +78,7 @@ async def test_every_route_documents_its_refusals(desk: Desk) -> None:
         for method, operation in operations.items():
             assert operation["tags"], path
             assert operation.get("summary") or operation.get("description"), path
-            if not path.startswith("/v1"):
+            if not path.startswith(tuple(FUZZED)):
                 continue
             assert operation["security"], path
             assert {"400", "401", "403", "404", "413", "422", "500", "503"} <= set(operation["responses"]), (
@@ -128,8 +133,10 @@ async def test_a_creation_links_to_what_takes_its_id(desk: Desk) -> None:
 
 @pytest.fixture(scope="module")
 def fuzzer(desk: Desk) -> None:
-    """A key for everything."""
-    desk.context.store.keys.create("fuzzer", [role for role in Role if role is not Role.SYSTEM], FUZZER)
+    """A key for everything, and one for a tenant of its own."""
+    keys, roles = desk.context.store.keys, [role for role in Role if role is not Role.SYSTEM]
+    keys.create("fuzzer", roles, FUZZER)
+    keys.create("fuzzing-program", roles, PROGRAM, portfolios=["PORT-fuzz"])
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +207,9 @@ async def test_a_fuzzer_finds_no_defect_and_no_undocumented_status(
     await desk.post("/v1/portfolios", portfolio)
     orders = [(await desk.order())["order_id"], (await desk.order())["order_id"], (await desk.filled())[0]]
     await desk.command(orders[1], "pre-trade-compliance/request")
+    desk.context.store.tenants.put(Tenant(tenant="fuzz", portfolio_id="PORT-fuzz"))
     rest = {
+        "tenant": "fuzz",
         "placement_id": placement_id,
         "instrument_id": desk.instrument_id,
         "portfolio_id": "PORT-fuzz",
@@ -215,17 +224,20 @@ async def test_a_fuzzer_finds_no_defect_and_no_undocumented_status(
     for result in schema.get_all_operations():
         assert isinstance(result, Ok)
         operation = result.ok()
-        if operation.path.startswith("/v1/") and operation.path not in ELSEWHERE:
-            found += await anyio.to_thread.run_sync(fuzz, operation, address, known)
+        key = next((key for begins, key in FUZZED.items() if operation.path.startswith(begins)), None)
+        if key is not None and operation.path not in ELSEWHERE:
+            found += await anyio.to_thread.run_sync(fuzz, operation, address, known, key)
     for rule in desk.context.store.rules.list(500, active=True).items:
         desk.context.store.rules.deactivate(rule.rule_id)
     assert not found, "\n\n".join(found[:10])
 
 
-def fuzz(operation: APIOperation[Any, Any, Any, Any], address: str, known: list[dict[str, str]]) -> list[str]:
+def fuzz(
+    operation: APIOperation[Any, Any, Any, Any], address: str, known: list[dict[str, str]], key: str
+) -> list[str]:
     """What is wrong with the answers of one operation."""
     found: dict[str, str] = {}
-    bearer = {"Authorization": f"Bearer {FUZZER}"}
+    bearer = {"Authorization": f"Bearer {key}"}
     for mode in GenerationMode:
 
         @settings(

@@ -5,15 +5,17 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from oms.domain.handling import Bracket, BracketRole, Handling, OcaType
+from oms.domain.handling import Adjustment, Bracket, BracketRole, Handling, OcaType
 from oms.domain.terms import Direction, OrderType, PlacementStatus
 from oms.domain.venues import PlacementTicket
 from oms.gateways.errors import GatewayNotReady
 from oms.gateways.ibkr import IBKRGateway
+from oms.gateways.ibkr.records import Record
 from oms.paper.faults import FaultKind
 from oms.store import IntentState
 from tests.cards.doing import died, once, say_status, working
 from tests.cards.line import Line
+from tests.gateways.clocks import HOUR, Clock, by, delay_turns, gateway_at
 from tests.gateways.rig import Rig, eventually, reason, resting, status, ticket
 
 WORKING, FILLED = PlacementStatus.WORKING, PlacementStatus.FILLED
@@ -180,6 +182,70 @@ async def names(rig: Rig, parent: PlacementTicket, child: PlacementTicket) -> No
     """The parent's order shows once what became of the child."""
     (shown,) = await eventually(lambda: rig.orders.unreadable(parent))
     assert child.placement_id in shown.reason
+
+
+async def test_card_809(rig: Rig, line: Line) -> None:
+    clock = Clock()
+    gateway = await gateway_at(rig, clock, port=line.port, grace_seconds=0.1)
+    late, waits, begun = [[by(member) for member in bracket(f"B{number}")] for number in (1, 2, 3)]
+    late[2] = by(late[2], -HOUR)
+    for member in late:
+        await gateway.place(member)
+    delay_turns(gateway, clock)
+    for member in waits:
+        await gateway.place(member)
+    for member in (*late, *waits):
+        answer = await gateway.place(member)
+        assert (status(answer), "not sent: " in reason(answer)) == (PlacementStatus.REJECTED, True)
+    for member in begun:
+        rig.persist(member)
+        record = Record(family=tuple(one.placement_id for one in begun))
+        rig.edit(member, detail=record.model_dump_json())
+    answers = [await gateway.place(member) for member in begun]
+    assert {status(answer) for answer in answers} == {PlacementStatus.IN_DOUBT}
+    assert all("not sent again: " in reason(answer) for answer in answers)
+    assert [await gateway.place(member) for member in begun] == answers
+    assert line.sent == []
+
+
+def runner(name: str) -> list[PlacementTicket]:
+    """Buy 10 at 5; sell 7 of them at 9 or 3, and 3 at 3, or 1 below the market from 9 on."""
+
+    def place(role: BracketRole, group: str | None = None, **more: Any) -> Handling:
+        there = Bracket(bracket_id=name, role=role, size=4)
+        kind = OcaType.REDUCE if group else OcaType.CANCEL
+        return Handling(bracket=there, oca_group=group, oca_type=kind, **more)
+
+    pair = {"direction": Direction.SELL, "quantity": "7", "handling": place(BracketRole.CHILD, "exits")}
+    trail = Adjustment(trigger_price=Decimal(9), trail_amount=Decimal(1))
+    alone = {"direction": Direction.SELL, "handling": place(BracketRole.CHILD, adjustment=trail)}
+    return [
+        resting(handling=place(BracketRole.PARENT)),
+        ticket(order_type=OrderType.LIMIT, limit_price=Decimal(9), **pair),
+        ticket(order_type=OrderType.STOP, stop_price=Decimal(3), **pair),
+        ticket(quantity="3", order_type=OrderType.STOP, stop_price=Decimal(3), **alone),
+    ]
+
+
+async def test_card_810(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    parent, profit, loss, runs = family = runner("B1")
+    for member in family:
+        await gateway.place(member)
+    rig.paper.set_price("AAPL", Decimal("4.98"), Decimal("4.99"))
+    await once(rig, parent)
+    groups = [rig.sent(member).get("ocaGroup", "") for member in (profit, loss, runs)]
+    assert (groups[0], groups[2]) == (groups[1], "")
+    assert groups[0].startswith("exits-")
+    rig.paper.set_price("AAPL", Decimal("9.00"), Decimal("9.01"))
+    await once(rig, profit)
+    await eventually(lambda: rig.orders.statuses(loss)[-1:] == [CANCELED])
+    rig.paper.set_price("AAPL", Decimal("12.00"), Decimal("12.01"))
+    assert rig.orders.statuses(runs)[-1:] == [WORKING]
+    rig.paper.set_price("AAPL", Decimal("10.90"), Decimal("10.91"))
+    await once(rig, runs)
+    sold = [fill.quantity for order in (profit, loss, runs) for fill in rig.orders.executions(order)]
+    assert sum(sold) == 10
 
 
 WINDOW = {"start": datetime.now(UTC) + timedelta(minutes=1), "end": datetime.now(UTC) + timedelta(hours=1)}

@@ -1,4 +1,4 @@
-"""CARD-701 to CARD-717: each order type, time in force and kind of instrument."""
+"""CARD-701 to CARD-719: each order type, time in force and kind of instrument."""
 
 import asyncio
 from collections.abc import Iterable
@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from oms.domain.handling import Handling
+from oms.domain.handling import Adjustment, Handling
+from oms.domain.reference import Instrument, InstrumentQuestion
 from oms.domain.terms import Direction, OrderType, PlacementStatus, SecType, TimeInForce, Venue
 from oms.domain.venues import IBKR_ABILITIES, PlacementTicket, unsupported
 from oms.gateways.ibkr import IBKRGateway
@@ -302,3 +303,45 @@ async def test_card_717(rig: Rig, line: Line) -> None:
     assert {status(answer) for answer in answers} == {PlacementStatus.REJECTED}
     assert all(answer.facts[0].reason for answer in answers)
     assert line.sent == []
+
+
+def begins_to_trail(trail: dict[str, Decimal], trigger: Decimal, **terms: Any) -> PlacementTicket:
+    """A Sell stop that begins to trail at `trigger`."""
+    handling = Handling(adjustment=Adjustment(trigger_price=trigger, **trail))
+    return ticket(direction=Direction.SELL, order_type=OrderType.STOP, handling=handling, **terms)
+
+
+async def test_card_718(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    future = {"instrument": FUTURE, "quantity": "2", "stop_price": Decimal(5900)}
+    orders = [
+        begins_to_trail({"trail_amount": Decimal("5.001")}, Decimal("240.001"), stop_price=Decimal(220)),
+        begins_to_trail({"trail_percent": Decimal(1)}, Decimal("6000.10"), **future),
+    ]
+    assert set(await placed(gateway, orders)) == {WORKING}
+    names = ("triggerPrice", "adjustedStopPrice", "adjustedTrailingAmount", "adjustableTrailingUnit")
+    told = [tuple(rig.sent(order)[name] for name in names) for order in orders]
+    assert told == [("240.01", "235", "5.01", "0"), ("6000.25", "5940", "1", "1")]
+    assert {rig.sent(order)["adjustedOrderType"] for order in orders} == {"TRAIL"}
+    change = orders[0].model_copy(update={"revision": 1, "stop_price": Decimal(221)})
+    assert [fact.kind for fact in (await gateway.modify(change)).facts] == ["change_refused"]
+    for symbol, prices in (("AAPL", ("230", "250", "244.99")), ("ES", ("5980", "6060", "5999.25"))):
+        for price in prices:
+            rig.paper.set_price(symbol, Decimal(price), Decimal(price) + Decimal("0.25"))
+    await once(rig, *orders)
+    assert [rig.executed(order)[0].price for order in orders] == [Decimal("244.99"), Decimal("5999.25")]
+    assert [len(rig.wired(order)) for order in orders] == [1, 1]
+
+
+async def test_card_719(rig: Rig) -> None:
+    gateway = await rig.gateway()
+    es = {"symbol": "ES", "sec_type": "FUT", "exchange": "SMART"}
+    nothing = await gateway.describe(InstrumentQuestion(**es, contract_month="202504"))
+    assert nothing.found == ()
+    (terms,) = (await gateway.describe(InstrumentQuestion(**es, contract_month="202503"))).found
+    assert (terms.exchange, str(terms.expiry), terms.multiplier) == ("CME", "2025-03-21", 50)
+    order = ticket(instrument=Instrument(instrument_id="INS-ESH5", **dict(terms)), quantity="1")
+    await gateway.place(order)
+    await once(rig, order)
+    sent = rig.sent(order)
+    assert (sent["exchange"], sent["lastTradeDateOrContractMonth"]) == ("CME", "20250321")

@@ -1,4 +1,4 @@
-"""CARD-201 to CARD-221: placing exactly once."""
+"""CARD-201 to CARD-223: placing exactly once."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,8 @@ from oms.paper.faults import FaultKind
 from oms.store import InboxStatus, IntentState
 from tests.cards.doing import broker_id, died, fail, filled, once, reach, working
 from tests.cards.line import Line
-from tests.gateways.rig import Rig, eventually, resting, settled, status, ticket
+from tests.gateways.clocks import HOUR, Clock, by, delay_turns, gateway_at
+from tests.gateways.rig import Rig, eventually, reason, resting, settled, status, ticket
 
 LOSSES = (FaultKind.LOST_BEFORE_READ, FaultKind.EXECUTED_REPLIES_LOST, FaultKind.ACCEPTED_INVISIBLE)
 
@@ -291,3 +292,39 @@ async def test_card_221(rig: Rig) -> None:
     assert "never sent" in shown.reason
     assert rig.messages == []
     assert {one.perm_id for one in rig.store.foreign.list()} == set(perm_ids)
+
+
+async def test_card_222(rig: Rig, line: Line) -> None:
+    over, waits, written = orders = [by(resting(), -HOUR), by(resting()), by(resting())]
+    clock = Clock(lambda: rig.state(written) is IntentState.SENDING)
+    gateway = await gateway_at(rig, clock, port=line.port)
+    answers = [await gateway.place(order) for order in (over, written)]
+    delay_turns(gateway, clock)
+    answers.insert(1, await gateway.place(waits))
+    for answer, order in zip(answers, orders, strict=True):
+        assert (status(answer), reason(answer)[:10]) == (PlacementStatus.REJECTED, "not sent: ")
+        assert f"{order.handling.send_by:%Y-%m-%dT%H:%M:%S.%f}" in reason(answer)
+    assert [await gateway.place(order) for order in orders] == answers
+    await died(rig, gateway)
+    later = await rig.gateway(port=line.port)
+    assert [await later.place(order) for order in orders] == answers
+    assert line.sent == []
+    assert all(broker_id(rig, order) < 0 for order in orders)
+
+
+async def test_card_223(rig: Rig, line: Line) -> None:
+    first = await rig.gateway()
+    there, absent = by(resting()), by(resting(), -HOUR)
+    await first.place(there)
+    rig.edit(there, state=IntentState.SENDING.value, detail=None)
+    rig.persist(absent)
+    await died(rig, first)
+    clock = Clock()
+    clock.ahead = HOUR
+    gateway = await gateway_at(rig, clock, port=line.port, grace_seconds=0.1)
+    assert status(await gateway.place(there)) is PlacementStatus.WORKING
+    answer = await gateway.place(absent)
+    assert (status(answer), "not sent again: " in reason(answer)) == (PlacementStatus.IN_DOUBT, True)
+    assert await gateway.place(absent) == answer
+    assert line.sent == []
+    assert len(rig.at_the_broker(there)) == 1

@@ -103,8 +103,13 @@ SHOWN = {
     "ResyncedView": models.Resynced,
     "BreakView": models.Break,
     "ForeignOrderView": models.ForeignOrder,
+    "TenantView": models.Tenant,
+    "Adjustment": models.Adjustment,
 }
 KINDS = (Operation, Every, Stream)
+FOR_PROGRAMS = ("/oms/", "/ib/", "/api/v1/")
+"""Surfaces of systems that exist, for programs that bring clients of their own: this client is the order book's."""
+OF_THE_PROCESS = ("/healthz", "/readyz", "/metrics")
 
 
 def operations(room: type) -> dict[str, Any]:
@@ -156,6 +161,13 @@ def test_every_operation_of_the_order_book_has_a_method(document: dict[str, Any]
         name = OWN_NAME.get(described["operationId"]) or snake(described["operationId"])
         assert name in methods, f"{described['operationId']}, {method} {path}, has no method {name}"
         assert (methods[name].method, methods[name].path) == (method, path), name
+
+
+def test_what_has_no_method_is_for_programs_or_of_the_process(document: dict[str, Any]) -> None:
+    elsewhere = [path for path in document["paths"] if not path.startswith(("/v1/", *FOR_PROGRAMS))]
+    assert set(elsewhere) == set(OF_THE_PROCESS)
+    for described in (BOOK | DESK).values():
+        assert not described.path.startswith(FOR_PROGRAMS)
 
 
 def test_every_method_is_an_operation_of_the_order_book(document: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from tests.docs.conftest import ROOT
 
 _VENDOR = Path(__file__).parent / "vendor"
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?P<how>:[-?])?(?P<rest>[^}]*)\}")
-_SECRET = re.compile(r"PASSWORD|PWD|TOKEN|API_KEY|USERID")
+_SECRET = re.compile(r"PASSWORD|PWD|TOKEN|API_KEY|USERID|SECRET")
 _ONE_SHOT = "service_completed_successfully"
 Service = dict[str, Any]
 
@@ -168,6 +168,15 @@ def test_statements_are_fetched_by_the_workers(ours: dict[str, Service]) -> None
     fetching = {name for name, service in ours.items() if "OMS_FLEX_TOKEN" in _environment(service)}
     assert fetching == {"worker"}
     assert _environment(ours["worker"])["OMS_FLEX_TOKEN"] == "", "without one in .env nothing is fetched"
+
+
+def test_the_secret_of_commands_is_known_where_they_are_signed_and_verified(ours: dict[str, Service]) -> None:
+    knowing = {name for name, service in ours.items() if "OMS_ENVELOPE_SECRET" in _environment(service)}
+    assert knowing == {"api", "worker"}
+    assert {_environment(ours[name])["OMS_ENVELOPE_SECRET"] for name in knowing} == {""}, (
+        "without one in .env no command is taken"
+    )
+    assert "OMS_DEVELOPMENT" not in {name for service in ours.values() for name in _environment(service)}
 
 
 def test_the_namespace_gets_every_search_attribute(services: dict[str, Service]) -> None:

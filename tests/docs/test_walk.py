@@ -81,6 +81,16 @@ def test_the_walk_of_the_readme(desk: Desk) -> None:
     assert "fill_booked by IBKR\n" in written
 
 
+def test_programs_trade_as_the_readme_says(desk: Desk) -> None:
+    """The command's bracket is at the broker; the target is held, or its order works."""
+    command, again, batch = _answers(
+        _type(desk, "".join(_example("README.md", name) for name in ("program", "program", "targets")))
+    )
+    assert (command["status"], command["idem_key"]) == ("enqueued", "oms:nts:readme-1")
+    assert again == command
+    assert [row["symbol"] for row in batch["results"]] == ["AAPL"]
+
+
 def test_an_order_is_created_as_the_interface_page_says(desk: Desk) -> None:
     desk.instrument("AAPL")
     creating = _ASKING + _example("docs/api.md", "create")
@@ -100,6 +110,17 @@ def test_an_order_is_moved_as_the_interface_page_says(desk: Desk) -> None:
     desk.until_state(order_id, "FILLED")
     _type(desk, _ASKING + closing + rest, ORDER=order_id)
     assert desk.order(order_id)["state"] == "RECONCILED"
+
+
+def test_a_program_sends_a_command_as_the_interface_page_says(desk: Desk) -> None:
+    desk.instrument("AAPL")
+    sending = _ASKING + _example("docs/api.md", "commands")
+    command, *heard = _answers(_type(desk, sending))
+    (opened,) = command["orders"]
+    assert (command["status"], opened["symbol"], opened["quantity"]) == ("DONE", "AAPL", 10)
+    kinds = [event["event_type"] for event in heard]
+    assert kinds[:2] == ["oms.submit", "ib.order_received"]
+    assert {"orderStatus", "execDetails"} <= set(kinds)
 
 
 def test_trading_is_halted_and_resumed_as_operations_says(desk: Desk) -> None:

@@ -5,9 +5,19 @@ import pytest
 from oms.domain import commands as cmd
 from oms.domain.allocating import ProRata, WeightTarget
 from oms.domain.errors import Code, Refused
-from oms.domain.lifecycle import ECONOMIC_UPDATE, GATES, MAIN_CHAIN, OWNER, TERMINAL
-from oms.domain.terms import Role, State
-from tests.domain.orders import ACTORS, IN_STATE, RULE, Desk, in_state, opening
+from oms.domain.lifecycle import ECONOMIC_UPDATE, GATES, MAIN_CHAIN, OWNER, STRAIGHT_THROUGH, TERMINAL
+from oms.domain.terms import Automation, PlacementStatus, Role, State
+from tests.domain.orders import (
+    ACTORS,
+    IN_STATE,
+    RULE,
+    Desk,
+    executed,
+    in_state,
+    opening,
+    reported,
+    straight_through,
+)
 
 S, R = State, Role
 LIVE = frozenset(State) - {S.RECONCILED, S.CANCELED, S.REJECTED}
@@ -153,17 +163,65 @@ TABLE: dict[str, tuple[cmd.Command, dict[State, set[Role]]]] = {
 }
 """Command, and the roles that may give it in each state; everything that is not here is refused."""
 
+OF_STRAIGHT_THROUGH: dict[str, dict[State, set[Role]]] = {
+    "cancel": everywhere(
+        {R.PM},
+        S.CREATED,
+        S.PENDING_PRE_TRADE_COMPLIANCE,
+        S.PRE_TRADE_COMPLIANCE_PASSED,
+        S.PRE_TRADE_COMPLIANCE_FAILED,
+    )
+    | everywhere({R.PM, R.TRADER}, S.SENT_TO_TRADER, S.ROUTED),
+    "close": {S.PARTIALLY_FILLED: {R.PM, R.TRADER, R.SYSTEM}, S.FILLED: {R.TRADER, R.SYSTEM}},
+}
+"""Where a straight-through order differs: its pm may end it as well. All else is as for any other order."""
+
 
 def test_every_command_of_the_order_book_is_in_the_table() -> None:
     assert {command.kind for command, _ in TABLE.values()} == set(GATES)
     assert ECONOMIC_UPDATE.roles.keys() == GATES["update"].roles.keys()
+    assert OF_STRAIGHT_THROUGH.keys() == STRAIGHT_THROUGH.keys()
 
 
 @pytest.mark.parametrize("state", list(State))
 @pytest.mark.parametrize("name", list(TABLE))
 def test_a_command_passes_its_gate_exactly_where_the_table_says(name: str, state: State) -> None:
     command, allowed = TABLE[name]
-    order = in_state(state)
+    _judge(name, command, allowed, in_state(state))
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("name", list(TABLE))
+def test_of_a_straight_through_order_the_pm_may_end_more_and_nothing_else_differs(
+    name: str, state: State
+) -> None:
+    command, allowed = TABLE[name]
+    desk = in_state(state)
+    request = desk.order.request.model_copy(update={"automation": Automation.STRAIGHT_THROUGH})
+    desk.order = desk.order.model_copy(update={"request": request})
+    _judge(name, command, OF_STRAIGHT_THROUGH.get(name, allowed), desk)
+
+
+def test_the_pm_ends_a_straight_through_order_that_works() -> None:
+    canceled = straight_through().drive()
+    canceled.command(cmd.CancelOrder(reason="no longer wanted"), Role.PM)
+    its = canceled.order.placements[0].placement_id
+    canceled.observe(reported(PlacementStatus.CANCELED, "0", placement_id=its))
+    assert (canceled.state, canceled.order.reason) == (State.CANCELED, "no longer wanted")
+    assert canceled.journal[-1].actor.key == "pm-key"
+    closed = straight_through().drive()
+    its = closed.order.placements[0].placement_id
+    closed.observe(executed("A.1", "40", placement_id=its))
+    closed.command(cmd.CloseOrder(), Role.PM)
+    closed.observe(reported(PlacementStatus.CANCELED, "40", placement_id=its))
+    assert (closed.state, closed.order.unfilled_quantity) == (State.CLOSED, 60)
+    by_hand = in_state(State.ROUTED)
+    assert by_hand.refused(cmd.CancelOrder(), Role.PM) is Code.CANCEL_NOT_AUTHORIZED
+
+
+def _judge(name: str, command: cmd.Command, allowed: dict[State, set[Role]], order: Desk) -> None:
+    """Every role, in the state that `order` is in."""
+    state = order.state
     for role in Role:
         refusal = _gate_refusal(order, command, role)
         if state not in allowed:

@@ -9,11 +9,12 @@ from pydantic import ValidationError
 
 from oms.domain import commands as cmd
 from oms.domain.errors import Code
-from oms.domain.handling import Handling
+from oms.domain.handling import Handling, ungrouped
 from oms.domain.reserving import held_in_advance
 from oms.domain.rules.book import Proposal
 from oms.domain.strategies import STRATEGIES, strategy_fault
 from oms.domain.terms import OrderType, Role, SecType, State, TimeInForce
+from oms.domain.tickets import ticket
 from oms.domain.venues import IBKR_ABILITIES, unsupported
 from tests.domain.orders import AAPL, NOW, Desk, request, straight_through
 
@@ -119,13 +120,67 @@ def test_every_type_of_the_order_book_is_in_the_table_or_is_no_order_of_ibkrs() 
         (OT.MID_PRICE, {"stop_price": "9"}),
         (
             OT.LIMIT,
-            {"handling": {"oca_group": "G", "bracket": {"bracket_id": "B", "role": "child", "size": 2}}},
+            {"handling": {"oca_group": "G", "bracket": {"bracket_id": "B", "role": "parent", "size": 2}}},
         ),
     ],
 )
 def test_distances_belong_to_the_types_that_have_them(order_type: OrderType, terms: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         request(**of_type(order_type, **terms))
+
+
+@pytest.mark.parametrize(
+    ("adjustment", "is_good"),
+    [
+        ({"trigger_price": "12", "trail_amount": "1"}, True),
+        ({"trigger_price": "12", "trail_percent": "1"}, True),
+        ({"trigger_price": "12"}, False),
+        ({"trigger_price": "12", "trail_amount": "1", "trail_percent": "1"}, False),
+        ({"trigger_price": "0", "trail_amount": "1"}, False),
+        ({"trigger_price": "12", "trail_percent": "100"}, False),
+        ({"trail_amount": "1"}, False),
+    ],
+)
+def test_an_adjustment_trails_one_way_from_a_trigger(adjustment: dict[str, str], is_good: bool) -> None:
+    terms = of_type(OT.STOP, handling={"adjustment": adjustment})
+    if is_good:
+        assert request(**terms).handling.adjustment is not None
+    else:
+        with pytest.raises(ValidationError):
+            request(**terms)
+
+
+@pytest.mark.parametrize("order_type", [one for one in OT if one is not OT.STOP])
+def test_only_a_stop_begins_to_trail(order_type: OrderType) -> None:
+    plain = of_type(order_type)
+    given = {"trigger_price": "12", "trail_amount": "1"}
+    handling = {**plain.get("handling", {}), "adjustment": given}
+    with pytest.raises(ValidationError, match=f"adjustment does not belong on a {order_type} order"):
+        request(**{**plain, "handling": handling})
+
+
+def test_a_placement_takes_the_adjustment_of_its_order_where_it_is_a_stop_too() -> None:
+    adjusted = {"adjustment": {"trigger_price": "12", "trail_amount": "1"}}
+    desk = Desk(**of_type(OT.STOP, handling=adjusted)).send_to_trader()
+    desk.place("50").place("50", order_type="Market")
+    assert desk.placement().handling == Handling.model_validate(adjusted)
+    assert desk.placement("PLC-2").handling == Handling()
+    told = ticket(desk.order, desk.placement())
+    assert told.handling.adjustment == desk.placement().handling.adjustment
+
+
+def test_the_last_moment_to_send_travels_to_the_gateway_and_groups_it_leaves_alone() -> None:
+    handling = {"send_by": NOW.isoformat(), "oca_group": "G"}
+    desk = Desk(handling=handling).send_to_trader().place()
+    assert ticket(desk.order, desk.placement()).handling.send_by == NOW
+    alone = ungrouped(desk.placement().handling)
+    assert (alone.send_by, alone.oca_group) == (NOW, None)
+
+
+def test_the_children_of_a_bracket_may_end_one_another() -> None:
+    bracket = {"bracket_id": "B", "role": "child", "size": 4}
+    paired = request(handling={"bracket": bracket, "oca_group": "B-exits"}).handling
+    assert (paired.oca_group, paired.bracket and paired.bracket.size) == ("B-exits", 4)
 
 
 def test_an_order_begins_before_it_ends() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ib_async import Contract, ContractDetails, RequestError
-from tests.gateways.rig import Rig
+from tests.gateways.rig import Rig, ticket
 
 from oms.domain.reference import Instrument, InstrumentQuestion, InstrumentTerms
 from oms.domain.terms import SecType
@@ -53,10 +53,60 @@ async def test_what_it_became_can_be_placed(rig: Rig) -> None:
         assert (contract.conId, contract.symbol) == (terms.conid, symbol)
 
 
+@pytest.mark.parametrize("exchange", [None, "SMART", "CME"])
+@pytest.mark.parametrize(
+    ("month", "expiry"),
+    [("202503", date(2025, 3, 21)), ("202606", date(2026, 6, 18)), ("202703", date(2027, 3, 19))],
+)
+async def test_a_future_by_its_month(rig: Rig, month: str, expiry: date, exchange: str | None) -> None:
+    """Wherever it is asked for: no future is routed by SMART."""
+    named = {} if exchange is None else {"exchange": exchange}
+    (future,) = await found(rig, symbol="ES", sec_type="FUT", contract_month=month, **named)
+    assert (future.expiry, future.contract_month) == (expiry, month)
+    assert (future.exchange, future.multiplier, future.tick_size) == ("CME", 50, Decimal("0.25"))
+
+
+@pytest.mark.parametrize("exchange", ["SMART", "CME"])
+async def test_a_future_can_be_placed_wherever_it_is_said_to_be(rig: Rig, exchange: str) -> None:
+    gateway = await rig.gateway()
+    question = InstrumentQuestion(symbol="ES", sec_type="FUT", contract_month="202503", exchange="SMART")
+    (terms,) = (await gateway.describe(question)).found
+    for conid in (terms.conid, None):
+        update = {"exchange": exchange, "conid": conid}
+        instrument = Instrument(instrument_id=f"INS-{exchange}-{conid}", **dict(terms)).model_copy(
+            update=update
+        )
+        order = ticket(instrument=instrument, quantity="1")
+        await gateway.place(order)
+        await rig.fills(order)
+        assert rig.sent(order)["exchange"] == "CME"
+        assert rig.sent(order)["conId"] == str(terms.conid)
+
+
+async def test_of_several_exchanges_of_one_contract_its_home_counts() -> None:
+    listed = [
+        detail(9, secType="FUT", symbol="ES", exchange=exchange, lastTradeDateOrContractMonth="20250321")
+        for exchange in ("QBALGO", "CME", "QBALGO")
+    ]
+
+    async def ask(wanted: Contract) -> list[ContractDetails]:
+        assert (wanted.exchange, wanted.lastTradeDateOrContractMonth) == ("", "202503")
+        for one in listed:
+            one.validExchanges, one.contractMonth = "CME,QBALGO", "202503"
+        return listed
+
+    question = InstrumentQuestion(symbol="ES", sec_type="FUT", contract_month="202503", exchange="SMART")
+    answer = await Contracts(ask).described(question)
+    assert (answer.count, answer.found[0].exchange) == (1, "CME")
+
+
 @pytest.mark.parametrize(
     "named",
     [
         {"symbol": "NOPE"},
+        {"symbol": "ES", "sec_type": "FUT", "contract_month": "202504"},
+        {"symbol": "ES", "sec_type": "FUT", "contract_month": "202503", "exchange": "NYMEX"},
+        {"symbol": "ES", "sec_type": "FUT", "contract_month": "202503", "expiry": "2027-03-19"},
         {"symbol": "AAPL", "currency": "EUR"},
         {"symbol": "AAPL", "primary_exchange": "NYSE"},
         {"symbol": "AAPL", "conid": 272093},

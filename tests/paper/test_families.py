@@ -227,6 +227,20 @@ def test_groups_of_other_accounts_and_names_are_left_alone() -> None:
     assert statuses(bench) == ["Submitted"] * 3 + ["Filled"]
 
 
+def test_children_of_a_group_of_their_own_leave_their_brothers_alone() -> None:
+    bench = Bench()
+    pair = {"oca_group": "exits", "oca_type": 2, "quantity": Decimal(70)}
+    alone = {**LOSS, "stop": Decimal(180), "quantity": Decimal(30)}
+    exits = [terms(2, transmit=False, **PROFIT, **pair), terms(3, transmit=False, **LOSS, **pair)]
+    placed(bench, [terms(1, transmit=False, **PARENT), *exits, terms(4, **alone)])
+    priced(bench, "199.00", "199.90")
+    priced(bench, "240.00", "240.02")
+    assert statuses(bench) == ["Filled", "Filled", "Cancelled", "PreSubmitted"]
+    assert bench.known[1, 4].terms.quantity == 30
+    priced(bench, "180.00", "180.02")
+    assert statuses(bench)[3] == "Filled"
+
+
 def test_a_broker_that_refuses_a_symbol_says_so_on_transmission() -> None:
     bench = Bench()
     bench.engine._market.settings = MarketSettings(rejects={"AAPL": "not today"})

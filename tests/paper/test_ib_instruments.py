@@ -45,6 +45,31 @@ async def test_a_chain_is_what_a_loose_description_fits(desk: Desk) -> None:
         assert len(found) == count, sought
 
 
+async def test_a_future_of_every_quarter_by_its_month(desk: Desk) -> None:
+    gateway = await desk.gateway()
+    client = await desk.client(gateway)
+    for sought, days in (
+        (iba.Future("ES", "202503", "CME"), ["20250321"]),
+        (iba.Future("ES", "202606"), ["20260618"]),
+        (iba.Future("ES", "20270319", "CME"), ["20270319"]),
+        (iba.Future("ES", "2028", "CME"), ["20280317", "20280616", "20280915", "20281215"]),
+        (iba.Future(localSymbol="ESZ5", exchange="CME"), ["20251219"]),
+        (iba.Future("ES", exchange="CME"), ["20270319"]),
+        (iba.Future("ES", "202504", "CME"), []),
+        (iba.Future("ES", "202503", "SMART"), []),
+    ):
+        found = await client.ib.reqContractDetailsAsync(sought)
+        assert [details.realExpirationDate for details in found] == days, sought
+    (found,) = await client.ib.reqContractDetailsAsync(iba.Future("ES", "202503", "CME"))
+    assert (found.contractMonth, found.contract and found.contract.localSymbol) == ("202503", "ESH5")
+    trade = client.ib.placeOrder(iba.Future("ES", "202503", "CME"), iba.LimitOrder("BUY", 1, 5900.25))
+    await client.status(trade, "Submitted")
+    gateway.set_price("ESH5", Decimal("5900.00"), Decimal("5900.25"))
+    await client.status(trade, "Filled")
+    await until(client.ib.positions)
+    assert client.ib.positions()[0].contract.localSymbol == "ESH5"
+
+
 async def test_every_message_about_an_option_names_it_fully(desk: Desk) -> None:
     gateway = await desk.gateway()
     client = await desk.client(gateway)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from oms.domain.facts import Fact
 from oms.domain.numbers import plain
+from oms.domain.programs.targets import AccountRead
 from oms.domain.terms import PlacementStatus
 from oms.domain.venues import PlacementTicket, Resynced, VenueAnswer
 from tests.domain import orders
@@ -94,6 +95,7 @@ class ScriptedVenue:
         self.calls: dict[str, list[str]] = defaultdict(list)
         self.tickets: dict[str, list[PlacementTicket]] = defaultdict(list)
         self.resyncs = 0
+        self.accounts: dict[str, AccountRead | Exception] = {}
 
     def will(self, order_id: str, verb: str, *said: Said) -> None:
         """What the venue says to the coming `place`, `modify`, `cancel` and `ask` calls for the order."""
@@ -114,6 +116,13 @@ class ScriptedVenue:
     async def resync(self) -> Resynced:
         self.resyncs += 1
         return Resynced(name="the venue", reconciled_ns=orders.NS)
+
+    async def read_account(self, account: str) -> AccountRead:
+        """What the test has put into `accounts`; an account that it says nothing of is empty."""
+        read = self.accounts.get(account, AccountRead(account=account, read_ns=orders.NS))
+        if isinstance(read, Exception):
+            raise read
+        return read
 
     def _answer(self, verb: str, ticket: PlacementTicket) -> VenueAnswer:
         self.calls[ticket.order_id].append(verb)

@@ -364,6 +364,7 @@ async def venue_worker(client: Client, venue: ScriptedVenue, account: str = ACCO
             activities.cancel,
             activities.ask,
             activities.resync,
+            activities.read_account,
         ],
     ):
         yield

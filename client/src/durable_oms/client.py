@@ -19,6 +19,7 @@ from durable_oms.surface.orders import Orders
 from durable_oms.surface.placements import Placements
 from durable_oms.surface.reference import Reference
 from durable_oms.surface.restructuring import Restructuring
+from durable_oms.surface.tenants import Tenants
 from durable_oms.surface.venues import Venues
 
 BASE_URL = "http://localhost:9191"
@@ -38,6 +39,7 @@ class _OrderBook(
     Reference,
     Imports,
     Venues,
+    Tenants,
 ):
     """Every operation of the order book."""
 

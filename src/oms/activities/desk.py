@@ -11,6 +11,7 @@ from oms.domain.decide import Opening
 from oms.domain.errands import Errand, Refusal, Reply
 from oms.domain.errors import Code, Refused
 from oms.domain.order import Order
+from oms.domain.reference import Instrument, InstrumentQuestion
 from oms.domain.terms import State
 
 
@@ -43,6 +44,12 @@ class Book(Protocol):
     ) -> Answer: ...
 
     async def open(self, opening: Opening) -> Answer: ...
+
+    async def check(self, opening: Opening) -> None: ...
+
+    async def admit(self, opening: Opening) -> Answer: ...
+
+    async def instrument(self, question: InstrumentQuestion, account: str, actor: Actor) -> Instrument: ...
 
     async def left_by(self, order_id: str, update_id: str) -> Order: ...
 

@@ -8,6 +8,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from oms.activities.alive import alive
+from oms.domain.programs.targets import AccountRead
 from oms.domain.venues import PlacementTicket, Resynced, VenueAnswer
 from oms.gateways.errors import GatewayNotReady
 
@@ -23,6 +24,7 @@ class Gateway(Protocol):
     async def modify(self, ticket: PlacementTicket) -> VenueAnswer: ...
     async def ask(self, ticket: PlacementTicket) -> VenueAnswer: ...
     async def resync(self) -> Resynced: ...
+    async def read_account(self, account: str) -> AccountRead: ...
 
 
 class VenueActivities:
@@ -65,6 +67,17 @@ class VenueActivities:
                 category=ApplicationErrorCategory.BENIGN,
             )
         return resynced
+
+    @activity.defn(name="read_account")
+    async def read_account(self, account: str) -> AccountRead:
+        """What the broker holds in the account, and what it is worth. Reads only.
+
+        A session that is away is an answer, in which nothing is known: somebody waits for it.
+        """
+        try:
+            return await self._gateway.read_account(account)
+        except GatewayNotReady as closed:
+            return AccountRead(account=account, away=closed.reason)
 
 
 async def _called(call: Awaitable[R]) -> R:

@@ -14,8 +14,10 @@ from oms.api.context import APIContext
 from oms.api.envelope import Envelope
 from oms.api.following import Follower
 from oms.api.idempotency import Replays
+from oms.api.intake import Intake
 from oms.api.linking import add_links
 from oms.api.metrics import Metrics
+from oms.api.open_door import OpenDoor
 from oms.api.order_book import OrderBook
 from oms.api.problems import Problem, problem_of
 from oms.api.routers import (
@@ -23,6 +25,7 @@ from oms.api.routers import (
     baskets,
     breaks,
     checks,
+    commands,
     control,
     exceptions,
     foreign_orders,
@@ -38,8 +41,12 @@ from oms.api.routers import (
     restructuring,
     rules,
     stream,
+    tail,
+    targets,
+    tenants,
     verdicts,
 )
+from oms.api.tenancy import Tenancy
 from oms.workflows.contract import Patience
 
 _DESCRIPTION = """Order management for trading desks: every order is one durable workflow.
@@ -49,7 +56,9 @@ Send a key as `Authorization: Bearer KEY`, `X-API-Key` or `x-api-token`. Refusal
 the same request. `If-Match` with an order's `ETag` refuses a command on an order that has moved on.
 Bodies are JSON; another Content-Type is 400.
 """
+# Routes are tried in this order, and programs send more requests than anybody.
 _ROUTERS = (
+    commands,
     restructuring,
     orders,
     lifecycle,
@@ -68,6 +77,9 @@ _ROUTERS = (
     breaks,
     foreign_orders,
     invariants,
+    tenants,
+    tail,
+    targets,
     stream,
     health,
 )
@@ -105,6 +117,9 @@ def create_app(context: APIContext) -> FastAPI:
     app.state.keys = KeyRing(context.store, settings.api_tokens, settings.key_cache_seconds)
     patience = Patience(verdict=timedelta(seconds=settings.verdict_seconds))
     app.state.book = OrderBook(context.temporal, context.store, settings.answer_within_seconds, patience)
+    app.state.door = OpenDoor(context.store, settings)
+    app.state.tenancy = Tenancy(context.store)
+    app.state.intake = Intake(context.temporal, context.store, settings, app.state.tenancy, metrics)
     app.state.replays = Replays(context.store)
     app.state.follower = Follower(context.store, settings.stream_ring_events)
     app.add_middleware(Envelope, metrics=metrics, max_body_bytes=settings.max_body_bytes)

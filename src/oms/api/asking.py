@@ -40,22 +40,22 @@ class Asking:
         return hashlib.sha256(f"{self.caller.name}\n{self.dedupe}\n{order_id}".encode()).hexdigest()[:32]
 
 
-def context_of(request: Request) -> APIContext:
+async def context_of(request: Request) -> APIContext:
     context: APIContext = request.app.state.context
     return context
 
 
-def book_of(request: Request) -> OrderBook:
+async def book_of(request: Request) -> OrderBook:
     book: OrderBook = request.app.state.book
     return book
 
 
-def caller_of(request: Request) -> Caller:
+async def caller_of(request: Request) -> Caller:
     caller: Caller = request.state.caller
     return caller
 
 
-def asking_of(request: Request) -> Asking:
+async def asking_of(request: Request) -> Asking:
     state = request.state
     return Asking(
         caller=state.caller,
@@ -67,6 +67,7 @@ def asking_of(request: Request) -> Asking:
     )
 
 
+# Coroutines, although they wait for nothing: FastAPI would give each plain function a thread for every request.
 Context = Annotated[APIContext, Depends(context_of)]
 Book = Annotated[OrderBook, Depends(book_of)]
 Who = Annotated[Caller, Depends(caller_of)]

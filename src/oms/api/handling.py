@@ -11,13 +11,16 @@ from oms.domain.terms import OrderType
 
 
 class HandlingBody(Handling):
-    """Instructions to the venue. Absent ones are none; `good_after` is kept in UTC.
+    """Instructions to the venue. Absent ones are none; `good_after` and `send_by` are kept in UTC.
 
     `trail_amount` or `trail_percent` belongs on TrailingStop and TrailingStopLimit, `limit_offset` on
     TrailingStopLimit. The orders of a bracket name the same `bracket_id` and `size`; one of them is its parent.
+    `send_by`: nothing is sent to the venue after it; what works there goes on. `adjustment`: a Stop that begins to
+    trail when the market touches its `trigger_price`.
     """
 
     good_after: UtcInstant | None = Field(None, examples=["2030-01-02T14:30:00Z"])
+    send_by: UtcInstant | None = Field(None, examples=["2030-01-02T14:31:00Z"])
 
 
 PLAIN_BODY = HandlingBody()

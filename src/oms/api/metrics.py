@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from oms.api.gateway_views import seconds_since
+from oms.domain.control import ControlKind
 from oms.store import GatewayReport, Store
 from oms.store.requests import open_requests
 
@@ -46,6 +47,14 @@ class Metrics:
         self._seconds = Histogram(
             "oms_request_seconds", "Time to answer.", ("method", "route"), buckets=_BUCKETS, registry=registry
         )
+        self._envelopes = Counter(
+            "oms_envelopes_refused", "Envelopes refused at the door.", ("code",), registry=registry
+        )
+        self._commands = Gauge(
+            "oms_commands_refused",
+            "Signed commands and envelopes that were refused, ever.",
+            registry=registry,
+        )
         self._orders = Gauge("oms_orders", "Orders by state.", ("state",), registry=registry)
         self._exceptions = Gauge(
             "oms_open_exceptions", "Open exceptions by code.", ("code",), registry=registry
@@ -82,6 +91,10 @@ class Metrics:
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
 
+    def refused_envelope(self, code: str) -> None:
+        """Count one envelope that was refused for its signature, its age or its nonce."""
+        self._envelopes.labels(code).inc()
+
     def text(self, store: Store) -> bytes:
         """Everything in Prometheus' text format. Blocks."""
         for state, count in store.orders.states().items():
@@ -93,6 +106,7 @@ class Metrics:
             for name, (_, measure) in OF_GATEWAY.items():
                 self._gateway[name].labels(report.name).set(measure(report))
         self._breaks.set(store.breaks.count_open())
+        self._commands.set(store.control.count(ControlKind.COMMAND_REFUSED))
         self._read_compliance(store)
         for finding in store.findings.all():
             self._broken.labels(finding.name.value).set(finding.broken)

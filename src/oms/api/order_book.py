@@ -15,6 +15,7 @@ from temporalio.common import (
 )
 
 from oms.api.access import EVERYTHING, Reach
+from oms.api.admitting import check_opening, known_or_resolved, was_started
 from oms.api.answering import Gone, away, patient
 from oms.api.halting import check_new, check_order
 from oms.api.new_order import NewOrder, resolve
@@ -27,6 +28,7 @@ from oms.domain.errors import Code, Refused
 from oms.domain.halts import Halt, is_halted
 from oms.domain.identifiers import ORDER, identifier, uuid7, workflow_id
 from oms.domain.order import Order
+from oms.domain.reference import Instrument, InstrumentQuestion
 from oms.domain.terms import State
 from oms.store import Store
 from oms.workflows.contract import (
@@ -167,6 +169,36 @@ class OrderBook:
                 raise away("The order was not opened; try again.") from None
             return _recorded(order)
         return recorded
+
+    async def check(self, opening: Opening) -> None:
+        """Do nothing. Raise Refused where `admit` would refuse this order as a new one.
+
+        NOT_AUTHORIZED, VALIDATION_FAILED, HALTED, INVALID_ACCOUNT, PAYLOAD_TOO_LARGE.
+        """
+        _check_size(len(opening.model_dump_json()))
+        await anyio.to_thread.run_sync(check_opening, self._store, opening)
+
+    async def admit(self, opening: Opening) -> Recorded:
+        """Open an order unless something forbids it; what was opened before is answered, whatever forbids it now.
+
+        Raises Refused as `check`, and UNAVAILABLE: then it is not known whether the order was opened.
+        """
+        order = await anyio.to_thread.run_sync(self._store.orders.get, opening.order_id)
+        if order is not None:
+            return _recorded(order)
+        try:
+            await self.check(opening)
+        except Refused:
+            if not await was_started(self._temporal, opening.order_id, self._answer_within):
+                raise
+        return await self.open(opening)
+
+    async def instrument(self, question: InstrumentQuestion, account: str, actor: Actor) -> Instrument:
+        """The instrument that fits, looked up at the broker where nobody described it; `account` is the broker's name.
+
+        Raises Refused: INVALID_INSTRUMENT, UNAVAILABLE.
+        """
+        return await known_or_resolved(self._temporal, self._store, question, account, actor)
 
     async def left_by(self, order_id: str, update_id: str) -> Order:
         """The order as the command with this update id left it, whatever came after. Raises Refused: ORDER_NOT_FOUND."""

@@ -39,11 +39,18 @@ async def resolve_symbol(temporal: Client, store: Store, ref: InstrumentRef, acc
     Raises Refused: INVALID_INSTRUMENT where there is none, or several (as `candidates`); UNAVAILABLE where no gateway
     answers.
     """
-    found = await _looked_up(temporal, Lookup(question=question_of(ref), account=account))
+    return await resolve_question(temporal, store, question_of(ref), account)
+
+
+async def resolve_question(
+    temporal: Client, store: Store, question: InstrumentQuestion, account: str
+) -> Instrument:
+    """The one instrument that IBKR knows under `question`, described and kept. Refuses as `resolve_symbol`."""
+    found = await _looked_up(temporal, Lookup(question=question, account=account))
     if found.away is not None:
-        raise away(f"{ref.symbol} is not known and cannot be looked up now: {found.away}.")
+        raise away(f"{question.symbol} is not known and cannot be looked up now: {found.away}.")
     if found.count != 1:
-        raise _not_one(ref, found)
+        raise _not_one(question.symbol, found)
     minted = identifier(INSTRUMENT, new_uuid())
     return await anyio.to_thread.run_sync(store.reference.put_instrument, found.found[0], minted)
 
@@ -111,16 +118,16 @@ async def _looked_up(temporal: Client, asked: Lookup) -> InstrumentsFound:
     return found
 
 
-def _not_one(ref: InstrumentRef, found: InstrumentsFound) -> Refused:
+def _not_one(symbol: str, found: InstrumentsFound) -> Refused:
     if found.count == 0:
         return Refused(
             Code.INVALID_INSTRUMENT,
-            f"{ref.symbol!r} is not a known instrument, and IBKR knows none that fits.",
+            f"{symbol!r} is not a known instrument, and IBKR knows none that fits.",
             field="instrument",
         )
     return Refused(
         Code.INVALID_INSTRUMENT,
-        f"{ref.symbol!r} is not one instrument: IBKR knows {found.count} that fit; name more of it.",
+        f"{symbol!r} is not one instrument: IBKR knows {found.count} that fit; name more of it.",
         field="instrument",
         count=found.count,
         candidates=[_candidate(terms) for terms in found.found],

@@ -54,7 +54,9 @@ async def authenticate(request: Request) -> Caller:
 
 
 class BookRoute(APIRoute):
-    """A route of the order book."""
+    """A route of the order book. `authenticate` finds who calls, and raises Refused UNAUTHENTICATED."""
+
+    authenticate = staticmethod(authenticate)
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
@@ -63,15 +65,15 @@ class BookRoute(APIRoute):
             exact = ExactRequest(request.scope, request.receive)
             retry_after = request.app.state.context.settings.retry_after_seconds
             try:
-                return await _guarded(exact, handle, retry_after)
+                caller = await self.authenticate(exact)
+                return await _guarded(exact, caller, handle, retry_after)
             except Exception as error:  # noqa: BLE001 - the last resort: a problem in place of a broken connection
                 return problem_of(error, request.state.request_id, retry_after)
 
         return answer
 
 
-async def _guarded(request: ExactRequest, handle: Handler, retry_after: int) -> Response:
-    caller = await authenticate(request)
+async def _guarded(request: ExactRequest, caller: Caller, handle: Handler, retry_after: int) -> Response:
     request.app.state.context.rate_limit.take(caller.name)
     request.state.caller, request.state.dedupe = caller, None
     request.state.resource, request.state.asked_ns = new_uuid(), time.time_ns()

@@ -45,6 +45,15 @@ class BareLifecycle:
         )
 
 
+@workflow.defn(name="BareStart")
+class BareStart:
+    """Is started, and does nothing."""
+
+    @workflow.run
+    async def run(self, text: str) -> str:
+        return text
+
+
 @workflow.defn(name="BareUpdates")
 class BareUpdates:
     """Answers updates and does nothing else."""

@@ -20,10 +20,19 @@ from oms.api.app import create_app
 from oms.api.context import APIContext
 from oms.api.new_order import NewOrder
 from oms.api.order_book import OrderBook
-from oms.bench.baseline import QUEUE, BareLifecycle, BareUpdates, bare_activity, bare_local_activity
+from oms.bench.baseline import (
+    QUEUE,
+    BareLifecycle,
+    BareStart,
+    BareUpdates,
+    bare_activity,
+    bare_local_activity,
+)
+from oms.bench.commanding import measure_acks, measure_flood
 from oms.bench.filling import fill_book, instrument_name, portfolio_name
 from oms.bench.measuring import Latencies, Row, latencies, rate
 from oms.bench.streaming import measure_stream
+from oms.bench.targeting import TargetBench
 from oms.bench.watching import Load, seen
 from oms.domain.commands import Actor
 from oms.domain.identifiers import workflow_id
@@ -36,6 +45,8 @@ from oms.workers.supervisor import Child
 
 _PATIENCE = 120.0
 PARTS = ("lifecycles", "commands", "fills", "stream", "memory", "lists")
+TARGETS = "targets"
+"""A part of its own stack, which keeps the broker's pace."""
 _FILLS, _FILL_PACE = 400, 20
 _WARMING, _WORKER_PATIENCE = 200, 10.0
 _WRITERS, _PACE = 50, 4.0
@@ -68,7 +79,7 @@ class Bench:
         self.instrument_id = stack.store.reference.put_instrument(terms, f"INS-{uuid4()}").instrument_id
 
     async def report(self, only: str | None = None) -> list[Row]:
-        """Every measurement, in order, or that of PARTS which `only` names."""
+        """Every measurement of PARTS, in order, or the one which `only` names."""
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=self.concurrency)
         async with (
             self._bare_worker(),
@@ -81,6 +92,7 @@ class Bench:
                 await rate(20, self.concurrency, self._straight_through)
             parts = (self.lifecycles, self.commands, self.fills, self.streaming, self.memory, self.listing)
             wanted = [part for name, part in zip(PARTS, parts, strict=True) if only in (None, name)]
+            wanted = [self.targets] if only == TARGETS else wanted
             return [row for part in wanted for row in await part()]
 
     # -- whole lifecycles ----------------------------------------------------------------------------
@@ -158,6 +170,18 @@ class Bench:
     # -- commands ------------------------------------------------------------------------------------
 
     async def commands(self) -> list[Row]:
+        """A change over HTTP, recorded, beside a bare update; a signed command, acknowledged, beside a bare start."""
+        recorded = await self._recorded_commands()
+        self.tell("signed commands with one order each, and bare starts, by turns")
+        acknowledged = await measure_acks(self.stack)
+        self.tell("a flood of signed commands")
+        return [*recorded, *acknowledged, *await measure_flood(self.stack, self.tell)]
+
+    async def targets(self) -> list[Row]:
+        """Target positions, at the broker's pace."""
+        return await TargetBench(self.stack, self.tell).measure()
+
+    async def _recorded_commands(self) -> list[Row]:
         """A booking change over HTTP, in the journal before it is answered, beside a bare update."""
         count = 200
         order_id = await self._create("manual")
@@ -312,7 +336,7 @@ class Bench:
         worker = Worker(
             self.stack.client,
             task_queue=QUEUE,
-            workflows=[BareLifecycle, BareUpdates],
+            workflows=[BareLifecycle, BareUpdates, BareStart],
             activities=[bare_activity, bare_local_activity],
             workflow_runner=UnsandboxedWorkflowRunner(),
             max_concurrent_workflow_tasks=self.stack.settings.max_workflow_tasks,

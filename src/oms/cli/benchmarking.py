@@ -1,5 +1,6 @@
 """`oms bench`."""
 
+import asyncio
 import sys
 import tempfile
 from pathlib import Path
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from oms.bench.measuring import Row
-from oms.cli.leaving import complain, leave, run_and_leave
+from oms.cli.leaving import complain, leave
 from oms.cli.running import settings_from
 from oms.workers.settings import Settings, SettlementClock
 
@@ -30,7 +31,9 @@ def bench(
     ] = 100_000,
     only: Annotated[
         str | None,
-        typer.Option(help="One part: lifecycles, commands, fills, stream, memory or lists. Empty: all."),
+        typer.Option(
+            help="One part: lifecycles, commands, fills, stream, memory, lists or targets. Empty: all."
+        ),
     ] = None,
     doubt: Annotated[
         int,
@@ -42,33 +45,55 @@ def bench(
     """Measure the order book on the real stack, beside bare Temporal in the same run."""
     if doubt:
         leave(_measure_doubt(doubt))
+    from oms.bench.benchmark import PARTS, TARGETS
+
+    if only not in (None, *PARTS, TARGETS):
+        complain(f"--only takes one of {', '.join((*PARTS, TARGETS))}, not {only!r}")
     with tempfile.TemporaryDirectory(prefix="oms-bench-") as folder:
-        settings = settings_from(
-            data_dir=Path(folder),
-            port=0,
-            temporal_port=0,
-            ui_port=0,
-            settlement_clock=SettlementClock.FAST,
-            fast_settlement_seconds=0.0,
-            api_requests_per_second=0,
-            ibkr_messages_per_second=UNPACED,
-        )
-        run_and_leave(_measure(settings, orders, concurrency, listed, only))
+        stacks = [(name, pace) for name, pace in _STACKS.items() if _has(name, only, TARGETS)]
+        given = [_settings(Path(folder) / name, pace) for name, pace in stacks]
+        code = asyncio.run(_measure(given, orders, concurrency, listed, only))
+    leave(code)
 
 
-async def _measure(settings: Settings, orders: int, concurrency: int, listed: int, only: str | None) -> int:
-    from oms.bench.benchmark import PARTS, Bench, machine
+_STACKS = {"unpaced": UNPACED, "paced": None}
+"""Targets are measured at the broker's own pace, and everything else without one."""
+
+
+def _has(stack: str, only: str | None, targets: str) -> bool:
+    """Whether anything that is asked for is measured on this stack."""
+    return only is None or (stack == "paced") == (only == targets)
+
+
+def _settings(folder: Path, messages_per_second: int | None) -> Settings:
+    return settings_from(
+        data_dir=folder,
+        port=0,
+        temporal_port=0,
+        ui_port=0,
+        settlement_clock=SettlementClock.FAST,
+        fast_settlement_seconds=0.0,
+        api_requests_per_second=0,
+        ibkr_messages_per_second=messages_per_second,
+    )
+
+
+async def _measure(
+    stacks: list[Settings], orders: int, concurrency: int, listed: int, only: str | None
+) -> int:
+    from oms.bench.benchmark import TARGETS, Bench, machine
     from oms.workers.logs import configure_logging
     from oms.workers.stack import embedded_stack
 
-    if only not in (None, *PARTS):
-        complain(f"--only takes one of {', '.join(PARTS)}, not {only!r}")
-    (settings.data_dir / "logs").mkdir(parents=True, exist_ok=True)
-    configure_logging(settings, "bench", settings.data_dir / "logs" / "oms.log")
     console = Console(width=None if sys.stdout.isatty() else 140)
-    async with embedded_stack(settings) as stack:
-        bench = Bench(stack, orders, concurrency, listed, lambda text: console.print(f"[dim]{text}"))
-        rows = await bench.report(only)
+    rows: list[Row] = []
+    for settings in stacks:
+        (settings.data_dir / "logs").mkdir(parents=True, exist_ok=True)
+        configure_logging(settings, "bench", settings.data_dir / "logs" / "oms.log")
+        part = TARGETS if settings.data_dir.name == "paced" else only
+        async with embedded_stack(settings) as stack:
+            bench = Bench(stack, orders, concurrency, listed, lambda text: console.print(f"[dim]{text}"))
+            rows += await bench.report(part)
     console.print(_table(rows, machine()))
     return 0 if all(row.met is not False for row in rows) else 1
 

@@ -2,7 +2,7 @@
 
 Columns are CreateOrder's own. `symbol` (with `sec_type`, `exchange`, `currency` if need be) stands in place of
 `instrument_id`; `route.venue`, `metadata.note` and `handling.trail_amount` set one field of an object, and
-`handling.bracket` takes a JSON object. Empty cells are absent fields.
+`handling.bracket` and `handling.adjustment` take a JSON object. Empty cells are absent fields.
 """
 
 import io
@@ -42,8 +42,8 @@ FIELDS = (
 OBJECTS = ("route", "metadata", "handling")
 REQUIRED = ("portfolio_id", "direction", "ordered_quantity", "order_type", "time_in_force")
 _NUMBERS = frozenset({"ordered_quantity", "limit_price", "stop_price"})
-_NESTED = frozenset({"handling.bracket"})
-"""A field of an object that is an object itself."""
+_NESTED = frozenset({"handling.bracket", "handling.adjustment"})
+"""Fields of an object that are objects themselves."""
 
 
 class BadRow(Exception):

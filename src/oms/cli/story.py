@@ -55,10 +55,13 @@ def roundings(rounded: Sequence[Item]) -> str:
 def instructions(handling: Item) -> str:
     """What a venue is told beside type, price and time; empty for nothing out of the ordinary."""
     told = {name: value for name, value in handling.items() if value not in (None, False)}
-    bracket = told.pop("bracket", None)
+    bracket, adjustment = told.pop("bracket", None), told.pop("adjustment", None)
     if "oca_group" not in told:
         told.pop("oca_type", None)
     words = [name if value is True else f"{name} {value}" for name, value in told.items()]
+    if adjustment is not None:
+        terms = (f"{name} {value}" for name, value in adjustment.items() if value is not None)
+        words.append(f"trails later: {', '.join(terms)}")
     if bracket is not None:
         words.append(f"{bracket['role']} of bracket {bracket['bracket_id']} of {bracket['size']}")
     return ", ".join(words)

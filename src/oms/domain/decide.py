@@ -30,6 +30,7 @@ from oms.domain.lifecycle import (
     ECONOMICS_OPEN,
     EXCEPTION_OWNER,
     GATES,
+    STRAIGHT_THROUGH,
     Gate,
     may_create,
 )
@@ -106,7 +107,7 @@ def decide(order: Order, instruction: cmd.Instruction, now: datetime) -> list[ev
     role, then the version the caller saw, then the command's own rules.
     """
     command = instruction.command
-    role = _gate(command).role_for(instruction.actor, order.state)
+    role = _gate(order, command).role_for(instruction.actor, order.state)
     if instruction.expected_version not in (None, order.version):
         raise Refused(
             Code.VERSION_CONFLICT,
@@ -123,7 +124,9 @@ def decide(order: Order, instruction: cmd.Instruction, now: datetime) -> list[ev
     return draft.events
 
 
-def _gate(command: cmd.Command) -> Gate:
+def _gate(order: Order, command: cmd.Command) -> Gate:
+    if order.is_straight_through and command.kind in STRAIGHT_THROUGH:
+        return STRAIGHT_THROUGH[command.kind]
     if isinstance(command, cmd.UpdateOrder) and cmd.ECONOMIC & command.changes.model_fields_set:
         return ECONOMIC_UPDATE
     if isinstance(command, cmd.ResolveException) and EXCEPTION_OWNER[command.code] is Role.TRADER:

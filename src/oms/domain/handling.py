@@ -38,12 +38,32 @@ class OcaType(StrEnum):
     REDUCE = "reduce"
 
 
+class Adjustment(Model):
+    """What a stop becomes when the market touches `trigger_price`: a trailing stop, so far behind the market.
+
+    Exactly one of trail_amount (in price units) and trail_percent. stop_price: where it begins; without it as far
+    behind trigger_price as it trails. Source: TWS API, "Adjusted Stops".
+    """
+
+    trigger_price: Price
+    stop_price: Price | None = None
+    trail_amount: Distance | None = None
+    trail_percent: Percentage | None = None
+
+    @model_validator(mode="after")
+    def _trails_one_way(self) -> Self:
+        if (self.trail_amount is None) == (self.trail_percent is None):
+            raise ValueError("an adjustment needs exactly one of trail_amount and trail_percent")
+        return self
+
+
 class Handling(Model):
     """Instructions to the venue.
 
     trail_amount (in price units) or trail_percent: how far a trailing stop stays behind the market; limit_offset:
     the limit of a trailing stop limit, as a distance from its stop. outside_rth: may trade outside regular hours.
-    good_after: not active before. oca_group: one-cancels-all; the name is the client's own, unique for a group.
+    good_after: not active before. send_by: nothing is sent to the venue after it; what works there goes on.
+    oca_group: one-cancels-all; the name is the client's own, unique for a group. adjustment: a stop that begins to trail.
     """
 
     trail_amount: Distance | None = None
@@ -51,9 +71,11 @@ class Handling(Model):
     limit_offset: Distance | None = None
     outside_rth: bool = False
     good_after: AwareDatetime | None = None
+    send_by: AwareDatetime | None = None
     oca_group: Annotated[Name, Field(max_length=32)] | None = None
     oca_type: OcaType = OcaType.CANCEL
     bracket: Bracket | None = None
+    adjustment: Adjustment | None = None
 
     @property
     def distances(self) -> dict[str, Price]:
@@ -65,9 +87,13 @@ class Handling(Model):
     def _fits_together(self) -> Self:
         if self.trail_amount is not None and self.trail_percent is not None:
             raise ValueError("trail_amount and trail_percent exclude each other")
-        if self.oca_group is not None and self.bracket is not None:
+        if (
+            self.oca_group is not None
+            and self.bracket is not None
+            and self.bracket.role is BracketRole.PARENT
+        ):
             raise ValueError(
-                "the orders of a bracket are a group of their own: oca_group does not belong there"
+                "oca_group does not belong on the parent of a bracket: only children may end one another"
             )
         return self
 
@@ -91,16 +117,19 @@ def check_handling(order_type: OrderType, handling: Handling, expires_at: dateti
         raise ValueError(f"limit_offset is required for a {order_type} order")
     if handling.limit_offset is not None and not needs_offset:
         raise ValueError(f"limit_offset does not belong on a {order_type} order")
+    if handling.adjustment is not None and order_type is not OrderType.STOP:
+        raise ValueError(f"adjustment does not belong on a {order_type} order: only a Stop begins to trail")
 
 
 def handling_for(order_type: OrderType, handling: Handling) -> Handling:
-    """`handling` without the distances that have no place on `order_type`."""
+    """`handling` without the distances and the adjustment that have no place on `order_type`."""
     trails, has_offset = order_type.trails, order_type is OrderType.TRAILING_STOP_LIMIT
     return handling.model_copy(
         update={
             "trail_amount": handling.trail_amount if trails else None,
             "trail_percent": handling.trail_percent if trails else None,
             "limit_offset": handling.limit_offset if has_offset else None,
+            "adjustment": handling.adjustment if order_type is OrderType.STOP else None,
         }
     )
 

@@ -197,6 +197,19 @@ EXCEPTION_OWNER: Mapping[ExceptionCode, Role] = {
 DESK_EXCEPTION = _gate("ResolveException of the desk", {R.TRADER, R.OPS}, *State)
 """The gate of resolving an exception that the trader owns; `resolve_exception` in GATES is that of all others."""
 
+STRAIGHT_THROUGH: Mapping[str, Gate] = {
+    "cancel": Gate(
+        "CancelOrder of a straight-through order",
+        {state: roles | {R.PM} for state, roles in GATES["cancel"].roles.items()},
+        Code.CANCEL_NOT_AUTHORIZED,
+    ),
+    "close": Gate(
+        "CloseOrder of a straight-through order",
+        {**GATES["close"].roles, S.PARTIALLY_FILLED: GATES["close"].roles[S.PARTIALLY_FILLED] | {R.PM}},
+    ),
+}
+"""The gates of a straight-through order, where they are others: no trader took it on, so its pm may end it as well."""
+
 ECONOMIC_UPDATE = _gate("UpdateOrder of economic fields", {R.PM}, *_LIVE)
 """The gate of an update that names an economic field; `update` in GATES is that of booking fields."""
 

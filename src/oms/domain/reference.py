@@ -24,6 +24,8 @@ def _a_day(value: Any) -> Any:
 
 Day = Annotated[date, BeforeValidator(_a_day)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["USD"])]
+ContractMonth = Annotated[str, Field(pattern=r"^\d{4}(0[1-9]|1[0-2])$", examples=["202703"])]
+"""YYYYMM: the month that a derivative is named after. Its last day may be in another one, so only a venue tells it."""
 
 
 class InstrumentTerms(Model):
@@ -39,6 +41,7 @@ class InstrumentTerms(Model):
     tick_size: Quantity = Decimal("0.01")
     lot_size: Quantity = Decimal(1)
     expiry: Day | None = None
+    contract_month: ContractMonth | None = None
     strike: Price | None = None
     right: Annotated[str, Field(pattern=r"^[CP]$")] | None = None
     issuer: Name | None = None
@@ -82,6 +85,7 @@ class InstrumentQuestion(Open):
     primary_exchange: Name | None = None
     currency: Currency | None = None
     expiry: Day | None = None
+    contract_month: ContractMonth | None = None
     strike: Price | None = None
     right: Annotated[str, Field(pattern=r"^[CP]$")] | None = None
     conid: Annotated[int, Field(gt=0)] | None = None

@@ -160,11 +160,12 @@ class ExceptionCode(StrEnum):
 
 
 class LinkKind(StrEnum):
-    """How two orders are tied: a merge, a split, or an unfilled part that goes on."""
+    """How two orders are tied: a merge, a split, an unfilled part that goes on, or two legs through a flat position."""
 
     MERGED = "MERGED"
     SPLIT = "SPLIT"
     REMAINDER = "REMAINDER"
+    CROSSES_ZERO = "CROSSES_ZERO"
 
 
 class SettlementStatus(StrEnum):

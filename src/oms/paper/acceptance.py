@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from oms.paper.algos import algo_problem
-from oms.paper.instructions import TRAILING_TYPES
+from oms.paper.instructions import AMOUNT, PERCENT, TRAILING_TYPES, Trail
 from oms.paper.orders import HELD, OrderTerms, PaperOrder
 
 STOP_TYPES = frozenset({"STP", "STP LMT"}) | TRAILING_TYPES
@@ -101,15 +101,20 @@ def _prices(terms: OrderTerms) -> list[Decimal | None]:
         prices.append(terms.limit)
     if terms.order_type in STOP_TYPES - TRAILING_TYPES:
         prices.append(terms.stop)
-    trail = terms.instructions.trail
-    if trail is not None and trail.starts is not None:
-        prices.append(trail.starts)
-    return prices
+    adjustment = terms.instructions.adjustment
+    prices += [] if adjustment is None else [adjustment.trigger]
+    return prices + [trail.starts for trail in _trails(terms) if trail.starts is not None]
+
+
+def _trails(terms: OrderTerms) -> list[Trail]:
+    """How the order trails, and how it will."""
+    adjustment = terms.instructions.adjustment
+    later = None if adjustment is None else adjustment.trail
+    return [trail for trail in (terms.instructions.trail, later) if trail is not None]
 
 
 def _distances(terms: OrderTerms) -> list[Decimal]:
-    trail = terms.instructions.trail
-    return [] if trail is None else [d for d in (trail.amount, trail.offset) if d is not None]
+    return [d for trail in _trails(terms) for d in (trail.amount, trail.offset) if d is not None]
 
 
 def _reason(terms: OrderTerms, prices: list[Decimal | None], now: datetime) -> str:
@@ -126,7 +131,19 @@ def _reason(terms: OrderTerms, prices: list[Decimal | None], now: datetime) -> s
     if terms.attributes.rows.get("conditions"):
         # Working such an order at once would be wrong, and nobody would notice.
         return "Conditions are not offered by the paper gateway."
-    return _trail_reason(terms) if terms.order_type in TRAILING_TYPES else ""
+    # On other types it means nothing.
+    if terms.order_type in STOP_TYPES and terms.attributes.get("adjustedOrderType") not in {"", "None"}:
+        return _adjustment_reason(terms)
+    return _trail_reason(terms.instructions.trail, terms) if terms.order_type in TRAILING_TYPES else ""
+
+
+def _adjustment_reason(terms: OrderTerms) -> str:
+    adjustment = terms.instructions.adjustment
+    if terms.order_type != "STP" or adjustment is None or adjustment.becomes != "TRAIL":
+        return "The paper gateway adjusts stop orders to trailing stops, and nothing else."
+    if adjustment.unit not in {AMOUNT, PERCENT}:
+        return f"Invalid adjustable trailing unit:{adjustment.unit}."
+    return _trail_reason(adjustment.trail, terms)
 
 
 def _times_of(terms: OrderTerms) -> frozenset[str]:
@@ -138,8 +155,7 @@ def _times_of(terms: OrderTerms) -> frozenset[str]:
     return _TIMES if opens else _TIMES - {"OPG"}
 
 
-def _trail_reason(terms: OrderTerms) -> str:
-    trail = terms.instructions.trail
+def _trail_reason(trail: Trail | None, terms: OrderTerms) -> str:
     if trail is None or (trail.amount is None) == (trail.percent is None):
         return "A trailing order takes either a trailing amount or a trailing percent."
     if any(distance <= 0 for distance in _distances(terms)):

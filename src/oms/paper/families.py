@@ -12,8 +12,10 @@
 from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 
+from oms.paper.instructions import TRAILING_TYPES, adjustment_of
 from oms.paper.live_orders import LiveOrders
 from oms.paper.orders import HELD, OrderTerms, PaperOrder
+from oms.paper.trailing import adjusted_terms
 
 CANCEL_ALL = 1
 REDUCE = 3
@@ -43,8 +45,12 @@ def in_family(order: PaperOrder, live: LiveOrders) -> PaperOrder:
 def changed_terms(old: OrderTerms, new: OrderTerms) -> OrderTerms:
     """New terms of an order with what its family and its group made of the old ones.
 
-    A quantity that is sent as it was before is no change, even where the group has made it smaller.
+    A quantity that is sent as it was before is no change, even where the group has made it smaller. A stop that was
+    adjusted stays so when it is sent as it was before.
     """
+    adjustment = new.instructions.adjustment
+    if old.order_type in TRAILING_TYPES and adjustment_of(old.attributes) == adjustment is not None:
+        new = adjusted_terms(new)
     new = replace(new, parent_id=new.parent_id or old.parent_id)
     if new.sent_quantity == old.sent_quantity:
         new = replace(new, quantity=old.quantity)

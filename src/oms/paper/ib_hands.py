@@ -151,8 +151,8 @@ class OtherHands(FaultyFront):
 
 
 def instrument_of(symbol: str) -> Instrument:
-    """The first instrument with a symbol. Raises KeyError."""
-    hits = find(symbol=symbol)
+    """The first instrument with a symbol or a local symbol. Raises KeyError."""
+    hits = find(symbol=symbol) or find(local_symbol=symbol)
     if not hits:
         raise KeyError(symbol)
     return hits[0]

@@ -1,7 +1,8 @@
 """What an order asks for beside its price and its time in force, read from the fields as they were sent.
 
 Source of the attributes: TWS API, Order (auxPrice, trailingPercent, trailStopPrice, lmtPriceOffset, outsideRth,
-goodAfterTime, algoStrategy, algoParams).
+goodAfterTime, algoStrategy, algoParams, adjustedOrderType, triggerPrice, adjustedStopPrice, adjustedTrailingAmount,
+adjustableTrailingUnit).
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from oms.paper.order_layout import OrderFields
 from oms.paper.wire import decimal_of
 
 TRAILING_TYPES = frozenset({"TRAIL", "TRAIL LIMIT"})
+AMOUNT, PERCENT = "0", "1"
+"""The units of an adjusted trail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,19 @@ class Trail:
     percent: Decimal | None = None
     starts: Decimal | None = None
     offset: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """What a stop becomes when the market comes to ``trigger``: an order of type ``becomes``, behind ``trail``.
+
+    ``unit`` as it was sent: 0 for a distance in price units, 1 for a percentage.
+    """
+
+    becomes: str
+    trigger: Decimal | None
+    unit: str
+    trail: Trail
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +70,7 @@ class Instructions:
     """``good_after`` is aware: the order does nothing before. ``outside_rth``: it may trade in extended hours."""
 
     trail: Trail | None = None
+    adjustment: Adjustment | None = None
     algo: Algo | None = None
     good_after: datetime | None = None
     outside_rth: bool = False
@@ -73,10 +90,26 @@ def instructions_of(sent: OrderFields) -> Instructions:
     params = sent.rows.get("algoParams", [])
     return Instructions(
         trail=_trail(sent) if sent.get("orderType") in TRAILING_TYPES else None,
+        adjustment=adjustment_of(sent) if sent.get("orderType") == "STP" else None,
         algo=Algo(name, tuple((tag, value) for tag, value in params)) if name else None,
         good_after=moment_of(after) if after else None,
         outside_rth=sent.get("outsideRth") == "1",
     )
+
+
+def adjustment_of(sent: OrderFields) -> Adjustment | None:
+    """What a stop is to become, or has become; None for any other order. Raises WireError as above."""
+    becomes = sent.get("adjustedOrderType")
+    if becomes in {"", "None"}:
+        return None
+    distance, unit = decimal_of(sent.get("adjustedTrailingAmount")), sent.get("adjustableTrailingUnit")
+    percent = unit == PERCENT
+    trail = Trail(
+        amount=None if percent else distance,
+        percent=distance if percent else None,
+        starts=decimal_of(sent.get("adjustedStopPrice")),
+    )
+    return Adjustment(becomes, decimal_of(sent.get("triggerPrice")), unit, trail)
 
 
 def _trail(sent: OrderFields) -> Trail:

@@ -1,12 +1,14 @@
 """The instruments the paper market trades.
 
 Real, liquid US stocks with the contract ids the TWS API gives them, a small chain of options on two of them,
-a future and currency pairs, plus symbols that exist for one behaviour each: THIN (100 shares shown, never
-replenished), HALTD (every order is rejected), BRICK (a price of five figures), DIME (below 1, where the tick is
-finer). Prices are starting points of a model, not quotations; contract ids from 990000001 on are our own.
+a future with all its quarters and currency pairs, plus symbols that exist for one behaviour each: THIN (100 shares
+shown, never replenished), HALTD (every order is rejected), BRICK (a price of five figures), DIME (below 1, where the
+tick is finer), and Q0001 to Q1000 for whoever needs many. Prices are starting points of a model, not quotations;
+contract ids from 990000001 on are our own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 from functools import cache
 
@@ -34,7 +36,7 @@ class Instrument:
 
     ``tick`` is the smallest of all price variations; ``market_rule`` gives them by price. ``strike`` and ``right``
     (C or P) are an option's, ``underlying`` the contract id of what it is on. ``usd``: what one unit of
-    ``currency`` is worth, the same all the time.
+    ``currency`` is worth, the same all the time. ``by_month``: only who names its month or local symbol finds it.
     """
 
     con_id: int
@@ -59,6 +61,7 @@ class Instrument:
     right: str = ""
     underlying: int = 0
     usd: Decimal = Decimal(1)
+    by_month: bool = False
 
     @property
     def name(self) -> str:
@@ -216,6 +219,12 @@ _ES = Instrument(
     trading_class="ES",
     market_rule=67,
 )
+_MANY = 1000
+"""So many stocks of one sort, Q0001 and on, for a book or a batch of many symbols."""
+_QUARTERS = {3: "H", 6: "M", 9: "U", 12: "Z"}
+"""The months of an equity index future and their letters."""
+_YEARS = range(2024, 2034)
+"""Ten years, so that a local symbol, which has one digit of its year, stands for one contract."""
 
 
 @cache
@@ -223,8 +232,10 @@ def catalogue() -> dict[int, Instrument]:
     """Every instrument by contract id."""
     listed = [_stock(line) for line in _STOCKS.strip().splitlines()]
     listed += [_THIN, _HALTED, _BRICK, _DIME, _ES]
+    listed += [_one_of_many(number) for number in range(1, _MANY + 1)]
     listed += [_pair(line) for line in _PAIRS.strip().splitlines()]
     listed += [_option(line) for line in _OPTIONS.strip().splitlines()]
+    listed += [_future(year, month) for year in _YEARS for month in _QUARTERS if (year, month) != (2027, 3)]
     return {instrument.con_id: instrument for instrument in listed}
 
 
@@ -243,7 +254,8 @@ def find(
 ) -> list[Instrument]:
     """The instruments a contract description fits; an empty argument fits all, a con_id decides alone.
 
-    ``right`` is C or CALL, P or PUT. ``multiplier`` is not looked at for stocks and currencies.
+    ``last_trade_date`` is a day or a month. ``right`` is C or CALL, P or PUT. ``multiplier`` is not looked at for
+    stocks and currencies.
     """
     if con_id:
         hit = catalogue().get(con_id)
@@ -258,6 +270,7 @@ def find(
         and exchange in {"", *i.exchanges}
         and currency in {"", i.currency}
         and i.last_trade_date.startswith(last_trade_date)
+        and (last_trade_date or local_symbol or not i.by_month)
         and local_symbol in {"", i.name}
         and (not strike or strike == i.strike)
         and right[:1] in {"", "?", "0", i.right}
@@ -278,6 +291,20 @@ def _stock(line: str) -> Instrument:
         Decimal(price),
         Decimal(display),
         trading_class=trading_class,
+    )
+
+
+def _one_of_many(number: int) -> Instrument:
+    return Instrument(
+        990_200_000 + number,
+        f"Q{number:04d}",
+        f"QUANTITY HOLDINGS {number} INC",
+        "NYSE",
+        "Financial",
+        "Diversified Financial Services",
+        Decimal(20 + number % 80),
+        Decimal(2000),
+        trading_class=f"Q{number:04d}",
     )
 
 
@@ -303,6 +330,20 @@ def _option(line: str) -> Instrument:
         strike=Decimal(strike),
         right=right,
         underlying=int(underlying),
+    )
+
+
+def _future(year: int, month: int) -> Instrument:
+    """Another month of the same future; it is traded until the third Friday, or until the day before a holiday."""
+    day = 21 - (date(year, month, 1).weekday() + 2) % 7
+    # June 19, or the Friday before it where it is a Saturday.
+    holiday = month == 6 and day in {18, 19}
+    return replace(
+        _ES,
+        con_id=990_000_000 + year * 100 + month,
+        last_trade_date=f"{year}{month:02d}{day - holiday:02d}",
+        local_symbol=f"ES{_QUARTERS[month]}{year % 10}",
+        by_month=True,
     )
 
 

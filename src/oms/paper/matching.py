@@ -38,7 +38,7 @@ from oms.paper.orders import (
 )
 from oms.paper.pricing import offered
 from oms.paper.trading_times import expiry, sleeps, trades
-from oms.paper.trailing import limit_of, reached, stop_after_modify, trailed
+from oms.paper.trailing import adjusted, limit_of, reached, stop_after_modify, trailed
 
 
 @dataclass(slots=True)
@@ -287,12 +287,12 @@ class MatchingEngine:
     def _watch(self, order: PaperOrder, *, arriving: bool) -> tuple[PaperOrder, list[Fact]]:
         """A stop that waits: let it trail, and trigger it where the market has come to it."""
         quote = self._quote(order)
-        watched = order if arriving else trailed(order, quote)
+        watched = adjusted(order if arriving else trailed(order, quote), quote)
         facts: list[Fact] = []
         if reached(watched, quote):
             watched = replace(watched, triggered=True, status=SUBMITTED, why_held="")
             facts.append(OrderReported(watched))
-        elif watched.why_held != "trigger":
+        elif watched.why_held != "trigger" or watched.terms is not order.terms:
             watched = replace(watched, status=PRE_SUBMITTED, why_held="trigger")
             facts.append(OrderReported(watched))
         elif watched is not order:

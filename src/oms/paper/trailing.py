@@ -1,15 +1,18 @@
-"""Trailing stops: where the stop stands, and the limit that hangs on it.
+"""Trailing stops: where the stop stands, the limit that hangs on it, and stops that begin to trail.
 
 A stop follows the bid (selling) or the offer (buying) and never goes back. It is rounded away from the
-market, so that it is never tighter than asked. Source: TWS API, "Available Orders", Trailing Stop.
+market, so that it is never tighter than asked. An adjustable stop becomes a trailing one, once and for good, when the
+bid (selling) or the offer (buying) comes to its trigger. Source: TWS API, "Available Orders", Trailing Stop, and
+"Adjustable Stops".
 """
 
 from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from oms.paper.acceptance import LIMIT_TYPES, STOP_TYPES
-from oms.paper.instructions import TRAILING_TYPES, Trail
+from oms.paper.instructions import TRAILING_TYPES, Trail, instructions_of
 from oms.paper.market import Quote
+from oms.paper.order_layout import OrderFields
 from oms.paper.orders import OrderTerms, PaperOrder
 
 
@@ -47,6 +50,41 @@ def trailed(order: PaperOrder, quote: Quote) -> PaperOrder:
     return order if stop == order.trail_stop else replace(order, trail_stop=stop)
 
 
+def adjusted(order: PaperOrder, quote: Quote) -> PaperOrder:
+    """The order as its adjustment makes it where the market has come to the trigger; else the same order."""
+    adjustment = order.terms.instructions.adjustment
+    if adjustment is None or adjustment.trigger is None or order.triggered:
+        return order
+    buys = order.terms.side == "BUY"
+    come = quote.ask <= adjustment.trigger if buys else quote.bid >= adjustment.trigger
+    if not come:
+        return order
+    begun = replace(order, terms=adjusted_terms(order.terms), trail_stop=adjustment.trail.starts)
+    return trailed(begun, quote)
+
+
+def adjusted_terms(terms: OrderTerms) -> OrderTerms:
+    """An adjustable stop as the trailing stop that it becomes. Its fields still tell what it was adjusted by."""
+    adjustment = terms.instructions.adjustment
+    if adjustment is None:
+        return terms
+    trail, texts = adjustment.trail, dict(terms.attributes.texts)
+    texts |= {
+        "orderType": adjustment.becomes,
+        "auxPrice": _text(trail.amount),
+        "trailingPercent": _text(trail.percent),
+        "trailStopPrice": _text(trail.starts),
+    }
+    sent = OrderFields(texts, terms.attributes.rows)
+    return replace(
+        terms,
+        order_type=adjustment.becomes,
+        stop=None,
+        attributes=sent,
+        instructions=instructions_of(sent),
+    )
+
+
 def stop_after_modify(order: PaperOrder, terms: OrderTerms) -> Decimal | None:
     """Where the stop of a changed order begins; None lets the market give it anew.
 
@@ -75,3 +113,7 @@ def _behind(terms: OrderTerms, trail: Trail, quote: Quote) -> Decimal:
     distance = trail.amount if trail.amount is not None else price * (trail.percent or Decimal(0)) / 100
     stop = price + distance if buying else price - distance
     return terms.instrument.rounded(stop, ROUND_CEILING if buying else ROUND_FLOOR)
+
+
+def _text(number: Decimal | None) -> str:
+    return "" if number is None else f"{number:f}"

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, overload
 
+import simplejson
 from sqlalchemy import DateTime, Dialect, Numeric, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -65,6 +66,22 @@ class Instant(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.astimezone(UTC) if dialect.name == "postgresql" else value.replace(tzinfo=UTC)
+
+
+class ExactJson(TypeDecorator[dict[str, Any]]):
+    """An object as JSON text. A fraction is a Decimal that keeps every digit it was written with: 1.50 is 1.50.
+
+    What is no number in JSON (NaN, infinity) is kept as null, text as ASCII with escapes.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else simplejson.dumps(value, use_decimal=True, ignore_nan=True)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> dict[str, Any] | None:  # noqa: ARG002
+        return None if value is None else simplejson.loads(value, use_decimal=True)
 
 
 @overload

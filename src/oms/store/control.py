@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from oms.domain.control import ControlEvent, ControlKind
 from oms.store import tables
@@ -80,6 +80,12 @@ class ControlJournal:
         with self._database.read() as connection:
             row = connection.execute(query.order_by(journal.position.desc()).limit(1)).first()
         return None if row is None else _event(row.position, row.body)
+
+    def count(self, kind: ControlKind) -> int:
+        """How many events of this kind there ever were."""
+        query = select(func.count()).where(tables.control_journal.c.kind == kind.value)
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def head(self) -> int:
         """The position of the last event of the stream; 0 before the first."""

@@ -6,6 +6,7 @@ from oms.store import positions
 from oms.store.baskets import Baskets
 from oms.store.booked import Booked
 from oms.store.breaks import Breaks
+from oms.store.commanded import Commands
 from oms.store.compliance import ComplianceBook
 from oms.store.control import ControlJournal
 from oms.store.database import Database
@@ -22,11 +23,15 @@ from oms.store.intents import Intents
 from oms.store.journal import Journal
 from oms.store.keys import Keys
 from oms.store.migrating import migrate, reason_not_usable
+from oms.store.nonces import Nonces
 from oms.store.orders import Orders
 from oms.store.positions import Position
 from oms.store.reference import Reference
 from oms.store.rules import Rules
 from oms.store.statements import Statements
+from oms.store.targets import Targets
+from oms.store.tenants import Tenants
+from oms.store.venue_events import VenueEvents
 
 
 class Store:
@@ -60,6 +65,11 @@ class Store:
         self.foreign = Foreign(self.database)
         self.breaks = Breaks(self.database)
         self.held = HeldAtBroker(self.database)
+        self.tenants = Tenants(self.database)
+        self.commands = Commands(self.database)
+        self.nonces = Nonces(self.database)
+        self.venue_events = VenueEvents(self.database)
+        self.targets = Targets(self.database)
 
     def migrate(self) -> None:
         """Bring the schema up to date, from nothing or from any earlier revision. Twice is once."""

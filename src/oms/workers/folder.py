@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from oms.domain.programs.tenants import DEFAULT_TENANT, Tenant
 from oms.domain.reference import Account, Portfolio
 from oms.domain.terms import Role
 from oms.store import Store, Taken
@@ -25,6 +26,7 @@ class DataFolder:
         self.path = path
         self.logs = path / "logs"
         self.keys_file = path / "keys.json"
+        self.secret_file = path / "envelope.secret"
         self.children_file = path / "children.json"
         self._lock: int | None = None
 
@@ -62,6 +64,17 @@ class DataFolder:
             taken.add(port)
         _write(file, known)
         return {name: known[name] for name in names}
+
+    def envelope_secret(self) -> str:
+        """The secret that signs commands where nobody gave one; made once, for its owner's eyes only."""
+        try:
+            kept = self.secret_file.read_text().strip()
+        except FileNotFoundError:
+            kept = ""
+        if not kept:
+            kept = secrets.token_urlsafe(32)
+            _replace(self.secret_file, f"{kept}\n")
+        return kept
 
     def keys(self, store: Store) -> dict[str, str]:
         """A usable key for each role, made and stored where there is none. keys.json is for its owner's eyes only."""
@@ -104,16 +117,20 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _write(file: Path, content: dict[str, Any]) -> None:
+    _replace(file, json.dumps(content, indent=2))
+
+
+def _replace(file: Path, text: str) -> None:
     """Replace `file` in one step, so that a kill leaves the old or the new one; for its owner's eyes only."""
     fresh = file.with_suffix(".new")
     descriptor = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as out:
-        json.dump(content, out, indent=2)
+        out.write(text)
     fresh.replace(file)
 
 
 def seed(store: Store, broker_account: str) -> None:
-    """The portfolio and the account that the embedded stack knows at once; later changes to them are kept."""
+    """The portfolio, the account and the tenant that the embedded stack knows at once; later changes are kept."""
     if store.reference.account("ACCT-001") is None:
         store.reference.put_account(
             Account(account_id="ACCT-001", name="Paper account", broker_account=broker_account)
@@ -127,6 +144,8 @@ def seed(store: Store, broker_account: str) -> None:
                 default_account_id="ACCT-001",
             )
         )
+    if store.tenants.get(DEFAULT_TENANT) is None and store.tenants.of_portfolio("PORT-001") is None:
+        store.tenants.put(Tenant(tenant=DEFAULT_TENANT, portfolio_id="PORT-001"))
 
 
 def is_free(host: str, port: int) -> bool:

@@ -65,6 +65,7 @@ class Queues:
             venue.modify,
             venue.ask,
             venue.resync,
+            venue.read_account,
             contracts.describe_instrument,
         ]
         self._workers: dict[str, tuple[Worker, asyncio.Task[None]]] = {}

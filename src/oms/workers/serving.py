@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 import uvicorn
 
 _OPEN_CONNECTIONS_GRACE = 2
+_IDLE_CONNECTION_SECONDS = 75
+"""Longer than clients keep one: they close first, and no request meets a connection that is being closed."""
 
 
 class Server(uvicorn.Server):
@@ -28,6 +30,7 @@ async def serving(app: object, host: str, port: int) -> AsyncIterator[int]:
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=_OPEN_CONNECTIONS_GRACE,
+        timeout_keep_alive=_IDLE_CONNECTION_SECONDS,
     )
     server = Server(config)
     running = asyncio.create_task(server.serve())

@@ -1,5 +1,6 @@
 """Every setting: an OMS_* environment variable, or a line of oms.toml in the data folder, or its default."""
 
+import os
 from datetime import time
 from enum import StrEnum
 from pathlib import Path
@@ -213,7 +214,17 @@ class Settings(BaseSettings):
 
     @property
     def accounts(self) -> tuple[str, ...]:
-        return tuple(account.strip() for account in self.ibkr_account.split(",") if account.strip())
+        return _listed(self.ibkr_account)
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The keys that need no key store: of the setting, else of API_TOKENS."""
+        return _listed(self.api_tokens or os.environ.get("API_TOKENS", ""))
+
+    @property
+    def envelope_secrets(self) -> tuple[str, ...]:
+        """What signs commands (the first) and verifies them (each): of the setting, else of ENVELOPE_SECRET."""
+        return _listed(self.envelope_secret or os.environ.get("ENVELOPE_SECRET", ""))
 
     @property
     def ibkr_session(self) -> str:
@@ -224,6 +235,10 @@ class Settings(BaseSettings):
     def settles_after(self) -> float | None:
         """Seconds to settlement on the fast clock, or None on the real one."""
         return self.fast_settlement_seconds if self.settlement_clock is SettlementClock.FAST else None
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _from_environment(settings_cls: type[BaseSettings]) -> dict[str, Any]:

@@ -33,6 +33,15 @@ from oms.workers.temporal import connect, find_binary, server_command
 LOG = structlog.get_logger()
 START_PATIENCE = 60.0
 _CHILD_PATIENCE = 3.0
+SECRET_SETTINGS = frozenset({"database_url"}).union(
+    name for name, field in Settings.model_fields.items() if not field.repr
+)
+SECRET_VARIABLES = frozenset({"ENVELOPE_SECRET", "API_TOKENS", "OMS_API_KEY"})
+"""Secrets by names of their own, which no child reads: the API and the workers run in this process."""
+NEEDED_SECRETS: Mapping[str, frozenset[str]] = {
+    "gateway-ibkr": frozenset({"database_url", "temporal_api_key"})
+}
+"""What a child cannot do without; every other secret stays here."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ async def embedded_stack(settings: Settings) -> AsyncIterator[Stack]:
     async with contextlib.AsyncExitStack() as stack:
         folder = stack.enter_context(DataFolder(settings.data_dir.resolve()))
         end_leftovers(folder.children_file)
-        settings = _with_ports(settings, folder)
+        settings = _with_secret(_with_ports(settings, folder), folder)
         children = await _children(stack, settings, folder)
         await children["temporal"].start()
         await children["paper"].start()
@@ -120,6 +129,13 @@ def _with_ports(settings: Settings, folder: DataFolder) -> Settings:
     return settings.model_copy(update=decided)
 
 
+def _with_secret(settings: Settings, folder: DataFolder) -> Settings:
+    """The settings with a secret that signs commands: the one that was given, else the folder's own."""
+    if settings.envelope_secrets:
+        return settings
+    return settings.model_copy(update={"envelope_secret": folder.envelope_secret()})
+
+
 def _paper_flex(settings: Settings, port: int) -> dict[str, object]:
     """Where the paper broker's statements are, unless somebody has a token for real ones."""
     if settings.flex_token:
@@ -141,13 +157,12 @@ async def _children(
     )
     python = [sys.executable, "-m", "oms.cli.main"]
     commands = {"temporal": server, "paper": [*python, "paper"], "gateway-ibkr": [*python, "gateway", "ibkr"]}
-    environment = {**os.environ, **environment_of(settings)}
     children: dict[str, Child] = {}
     for name, command in commands.items():
         children[name] = Child(
             name,
             command,
-            environment,
+            environment_for(name, settings),
             folder.logs / f"{name}.log",
             lambda: remember(folder.children_file, list(children.values())),
         )
@@ -162,18 +177,31 @@ async def _serve_orders(
     # Here and not above: the children start while this process reads its largest modules.
     from oms.workers.api import api_application
     from oms.workers.flex import flex_worker
-    from oms.workers.order_worker import build_desk_worker, build_order_worker, start_watchers
+    from oms.workers.order_worker import (
+        build_command_worker,
+        build_desk_worker,
+        build_order_worker,
+        start_watchers,
+    )
+    from oms.workers.target_worker import build_target_worker
 
     try:
         client = await connect(settings, START_PATIENCE)
     except Unreachable as error:
         raise CannotStart(f"{error}; see the logs folder") from error
-    for build in (build_order_worker, build_desk_worker):
+    for build in (build_order_worker, build_desk_worker, build_command_worker, build_target_worker):
         await stack.enter_async_context(_running(build(client, store, settings)))
     await start_watchers(client)
     await stack.enter_async_context(flex_worker(client, store, settings))
     application = api_application(settings, store, client)
     return client, await stack.enter_async_context(serving(application, settings.host, settings.port))
+
+
+def environment_for(child: str, settings: Settings) -> dict[str, str]:
+    """This process's environment and the settings for a child, with the secrets that it needs and no other."""
+    hidden = {f"{PREFIX}{name.upper()}" for name in SECRET_SETTINGS - NEEDED_SECRETS.get(child, frozenset())}
+    everything = {**os.environ, **environment_of(settings)}
+    return {name: value for name, value in everything.items() if name not in SECRET_VARIABLES | hidden}
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -19,6 +19,31 @@ from oms.domain.facts import SettlementReported
 from oms.domain.findings import Look, Looked, Round, Rounded
 from oms.domain.instructions import SettlementInstruction
 from oms.domain.order import JournalBatch, Order, Recording
+from oms.domain.programs.aiming import (
+    Ended,
+    Ending,
+    FlattenAsk,
+    FlattenLeg,
+    FlattenPositions,
+    FlattenRead,
+    FlattenScope,
+    Planning,
+    Rows,
+    RowsAimed,
+)
+from oms.domain.programs.carrying import (
+    EntryAsk,
+    EntryLook,
+    EntryOpened,
+    EntryOpening,
+    EntryPlan,
+    EntrySeen,
+    Judging,
+    Settling,
+    Verified,
+)
+from oms.domain.programs.outcomes import Commanded, CommandOutcome
+from oms.domain.programs.targets import AccountRead, Aim, Aimed, TargetBatch
 from oms.domain.reference import InstrumentQuestion, InstrumentsFound
 from oms.domain.settlement import CustodianAnswer, SettlementDate
 from oms.domain.statements import CompareAsk, Compared, Fetched, FlexAsk
@@ -195,9 +220,66 @@ DESCRIBE_INSTRUMENT: Port[InstrumentQuestion, InstrumentsFound] = Port(
     patience=timedelta(seconds=7),
 )
 """Somebody waits for the answer: a gateway that does not take the question in time is away."""
+READ_ACCOUNT: Port[str, AccountRead] = Port(
+    "read_account",
+    AccountRead,
+    timedelta(seconds=10),
+    RetryPolicy(maximum_attempts=2),
+    priority=2,
+    patience=timedelta(seconds=6),
+)
+"""The argument is the broker's name of the account. Nobody there to take the question in time: the account is away."""
+
+PLAN_AIM: LocalPort[Planning, Aimed] = LocalPort("plan_aim", Aimed)
+OPEN_LEGS: Port[Aim, Aimed] = Port("open_legs", Aimed, _DESK_CALL, UNTIL_IT_WORKS, heartbeat=_DESK_SILENCE)
+"""It waits for orders; beside the workflow it would keep a worker that stops from stopping."""
+PLAN_AIM_VISIBLY: Port[Planning, Aimed] = Port("plan_aim", Aimed, timedelta(seconds=10), UNTIL_IT_WORKS)
+END_ORDERS: Port[Ending, Ended] = Port(
+    "end_orders", Ended, timedelta(seconds=90), UNTIL_IT_WORKS, priority=1, heartbeat=_DESK_SILENCE
+)
+KEEP_BATCH: LocalPort[TargetBatch, TargetBatch] = LocalPort("keep_batch", TargetBatch)
+AIM_ROWS: Port[Rows, RowsAimed] = Port(
+    "aim_rows", RowsAimed, timedelta(minutes=15), UNTIL_IT_WORKS, heartbeat=_DESK_SILENCE
+)
+"""Rows wait for targets, and targets for orders: each on a queue of its own."""
+SCOPE_FLATTEN: Port[FlattenAsk, FlattenScope] = Port(
+    "scope_flatten", FlattenScope, timedelta(seconds=20), UNTIL_IT_WORKS
+)
+LIST_POSITIONS: Port[FlattenRead, FlattenPositions] = Port(
+    "list_positions", FlattenPositions, timedelta(seconds=20), UNTIL_IT_WORKS
+)
+AIM_POSITION: Port[FlattenLeg, Commanded] = Port(
+    "aim_position", Commanded, timedelta(minutes=15), UNTIL_IT_WORKS, heartbeat=_DESK_SILENCE
+)
+
+VERIFY_COMMAND: Port[Judging, Verified] = Port(
+    "verify_command", Verified, timedelta(seconds=10), UNTIL_IT_WORKS
+)
+"""Whether a signed command is what somebody who knows a secret asked for. The secrets are the worker's alone."""
+PLAN_ENTRY: Port[EntryAsk, EntryPlan] = Port(
+    "plan_entry", EntryPlan, _DESK_CALL, UNTIL_IT_WORKS, heartbeat=_DESK_SILENCE
+)
+"""Its answer stands in the history before an order of the entry is opened, so that an entry is worked out once."""
+OPEN_ENTRY: Port[EntryOpening, EntryOpened] = Port(
+    "open_entry", EntryOpened, timedelta(minutes=3), UNTIL_IT_WORKS, heartbeat=_DESK_SILENCE
+)
+LOOK_AT_ENTRY: Port[EntryLook, EntrySeen] = Port(
+    "look_at_entry", EntrySeen, _DESK_CALL, UNTIL_IT_WORKS, heartbeat=_DESK_SILENCE
+)
+SETTLE_COMMAND: Port[Settling, CommandOutcome] = Port(
+    "settle_command", CommandOutcome, timedelta(seconds=20), UNTIL_IT_WORKS
+)
 
 LOCAL_PORTS: Mapping[str, LocalPort[Any, Any]] = {
-    port.name: port for port in (RECORD, EVALUATE_PRE_TRADE, EVALUATE_POST_TRADE, SETTLEMENT_DATE)
+    port.name: port
+    for port in (
+        RECORD,
+        EVALUATE_PRE_TRADE,
+        EVALUATE_POST_TRADE,
+        SETTLEMENT_DATE,
+        PLAN_AIM,
+        KEEP_BATCH,
+    )
 }
 PORTS: Mapping[str, Port[Any, Any]] = {
     port.name: port
@@ -218,5 +300,18 @@ PORTS: Mapping[str, Port[Any, Any]] = {
         FETCH_STATEMENT,
         COMPARE_STATEMENT,
         DESCRIBE_INSTRUMENT,
+        READ_ACCOUNT,
+        VERIFY_COMMAND,
+        PLAN_ENTRY,
+        OPEN_ENTRY,
+        LOOK_AT_ENTRY,
+        SETTLE_COMMAND,
+        PLAN_AIM_VISIBLY,
+        OPEN_LEGS,
+        END_ORDERS,
+        AIM_ROWS,
+        SCOPE_FLATTEN,
+        LIST_POSITIONS,
+        AIM_POSITION,
     )
 }

@@ -1,13 +1,66 @@
 """What the callers of a command's, a target's and a batch's workflow need to know: names, queues, ids."""
 
+from datetime import timedelta
 from typing import Final
+
+from oms.domain.model import Open
+from oms.domain.programs.targets import Aim, TargetBatch
 
 COMMAND_WORKFLOW: Final = "Command"
 COMMAND_QUEUE: Final = "oms-commands"
 """Where signed commands wait for their worker: apart from the orders that they open."""
+TARGET_QUEUE: Final = "oms-targets"
+"""Where whoever waits for targets waits: apart from the targets, which run on the desk's queue."""
 TARGET_WORKFLOW: Final = "Target"
-AIM_UPDATE: Final = "aim"
+AIM_SIGNAL: Final = "aim"
+"""Its argument is an Aim. A signal, because its place among others is kept before anything is done for it: of two aims
+that a crash interrupts the same one comes first again. What became of an aim is in the store."""
 TARGET_BATCH_WORKFLOW: Final = "TargetBatch"
+"""It runs on the desk's queue, and answers the update `done` with a `TargetsDone`."""
+
+
+class TargetInput(Open):
+    """Whoever aims at one instrument in one broker's account. `carried`: aims that the run before did not come to.
+
+    patience: how long orders that work against a target are waited for. idle: how long a run that several aims came
+    to waits for one more; where a single one came it ends at once. `aims_per_run` lowers the point at which a run
+    hands over to the next one; for tests.
+    """
+
+    account: str
+    instrument_id: str
+    carried: tuple[Aim, ...] = ()
+    patience: timedelta = timedelta(seconds=20)
+    idle: timedelta = timedelta(seconds=30)
+    aims_per_run: int | None = None
+
+
+class TargetBatchInput(Open):
+    """A batch to carry out. `patience`: how long somebody who asks `done` is kept waiting for the last row.
+
+    begin_within: a batch that no worker has begun by then is not begun at all, so that nothing happens by surprise.
+    """
+
+    batch: TargetBatch
+    patience: timedelta = timedelta(seconds=25)
+    begin_within: timedelta = timedelta(seconds=10)
+
+
+class TargetsDone(Open):
+    """Where a batch is. What became of its rows is in the store, row by row, from the moment each is planned.
+
+    away: the broker could not be asked, or nobody began in time: nothing was kept, planned or placed. Otherwise the
+    batch is kept, and it is complete when every row has been placed, found at its target, or refused.
+    """
+
+    batch_id: str
+    rows: int
+    planned: int = 0
+    away: str | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        return self.away is None and self.planned == self.rows
 
 
 def command_workflow_id(idem_key: str) -> str:

@@ -22,6 +22,7 @@ from durable_oms.models.control import (
 )
 from durable_oms.models.orders import (
     Actor,
+    Adjustment,
     Allocation,
     Bracket,
     Change,
@@ -63,6 +64,7 @@ from durable_oms.models.reference import (
     Portfolio,
     Position,
     Price,
+    Tenant,
 )
 from durable_oms.models.venues import (
     AccountHealth,
@@ -77,6 +79,7 @@ __all__ = [
     "AccountGroup",
     "AccountHealth",
     "Actor",
+    "Adjustment",
     "Allocation",
     "Basket",
     "Bracket",
@@ -129,6 +132,7 @@ __all__ = [
     "SettlementInstruction",
     "Share",
     "Spread",
+    "Tenant",
     "Violation",
     "Waiting",
     "WhatIf",

@@ -52,6 +52,15 @@ class Bracket(Record):
     size: int
 
 
+class Adjustment(Record):
+    """A stop that begins to trail when the market touches `trigger_price`."""
+
+    trigger_price: Decimal
+    stop_price: Decimal | None = None
+    trail_amount: Decimal | None = None
+    trail_percent: Decimal | None = None
+
+
 class Handling(Record):
     """Instructions to the venue beside type, price and time."""
 
@@ -60,9 +69,11 @@ class Handling(Record):
     limit_offset: Decimal | None = None
     outside_rth: bool = False
     good_after: datetime | None = None
+    send_by: datetime | None = None
     oca_group: str | None = None
     oca_type: str = "cancel"
     bracket: Bracket | None = None
+    adjustment: Adjustment | None = None
 
 
 class Change(Record):

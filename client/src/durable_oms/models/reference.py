@@ -18,6 +18,7 @@ class Instrument(Record):
     tick_size: Decimal = Decimal("0.01")
     lot_size: Decimal = Decimal(1)
     expiry: date | None = None
+    contract_month: str | None = None
     strike: Decimal | None = None
     right: str | None = None
     issuer: str | None = None
@@ -40,6 +41,14 @@ class Account(Record):
     custodian: str = "PAPER"
     broker_account: str
     venue: str = "IBKR"
+
+
+class Tenant(Record):
+    """Whom signed commands are for: their orders are opened in `portfolio_id`, and they may name `accounts`."""
+
+    tenant: str
+    portfolio_id: str
+    accounts: tuple[str, ...] = ()
 
 
 class Price(Record):

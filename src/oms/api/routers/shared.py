@@ -10,11 +10,11 @@ _API_KEY = APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False
 _API_TOKEN = APIKeyHeader(name="x-api-token", scheme_name="ApiToken", auto_error=False)
 
 
-def book_router(prefix: str, tag: str) -> APIRouter:
-    """A router whose routes need a key and refuse as problems. The key itself is checked by `BookRoute`."""
+def book_router(prefix: str, tag: str, route_class: type[BookRoute] = BookRoute) -> APIRouter:
+    """A router whose routes need a key and refuse as problems. The key itself is checked by `route_class`."""
     return APIRouter(
         prefix=prefix,
         tags=[tag],
-        route_class=BookRoute,
+        route_class=route_class,
         dependencies=[Security(_BEARER), Security(_API_KEY), Security(_API_TOKEN)],
     )

@@ -7,7 +7,7 @@ from oms.domain.commands import Actor
 from oms.domain.decide import Opening
 from oms.domain.errands import Refusal
 from oms.domain.model import Open
-from oms.domain.programs.envelopes import CommandKind, Envelope
+from oms.domain.programs.envelopes import CommandKind
 
 
 class CommandStatus(StrEnum):
@@ -39,13 +39,6 @@ class CommandInput(Open):
     correlation_id: str | None = None
 
 
-class Verified(Open):
-    """The worker's own judgement of an envelope: what it says, or why it is refused."""
-
-    envelope: Envelope | None = None
-    refusal: Refusal | None = None
-
-
 class Part(StrEnum):
     """What an order of a command is: its own entry, or one of the exits that belong to it."""
 
@@ -68,23 +61,12 @@ class Commanded(Open):
     detail: str | None = None
 
 
-class Step(Open):
-    """One entry of a command's `orders`, for the activity that opens it."""
-
-    asked: CommandInput
-    order_index: int
-
-
-class Stepped(Open):
-    """What became of one entry: its orders, opened or refused, all of them or none."""
-
-    orders: tuple[Commanded, ...]
-
-
 class Prepared(Open):
     """One entry as orders that could be opened, parents before children; nothing of it exists yet."""
 
     openings: tuple[tuple[Part, Opening], ...]
+    detail: str | None = None
+    """What was asked for and has no effect, in words."""
 
 
 class CommandOutcome(Open):

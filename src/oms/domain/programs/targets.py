@@ -6,11 +6,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from oms.domain.commands import Actor, Metadata
+from oms.domain.commands import Actor, CancelOrder, CloseOrder, Command, Metadata
 from oms.domain.errands import Refusal
 from oms.domain.identifiers import Name
+from oms.domain.lifecycle import STRAIGHT_THROUGH
 from oms.domain.model import Model, Open
 from oms.domain.numbers import Amount, Exact, Price, Quantity
+from oms.domain.order import Order
 from oms.domain.reference import Instrument
 from oms.domain.terms import Direction, OrderType, State
 
@@ -77,6 +79,8 @@ class WorkingOrder(Open):
     state: State
     ours: bool
     """Opened for a target of this very account and instrument, so that a new target may end it."""
+    is_ending: bool = False
+    """It is being canceled or closed already; until that has ended it may still be executed."""
 
 
 class Exposure(Open):
@@ -155,3 +159,13 @@ class RowStatus(StrEnum):
     INACTIVE = "Inactive"
     NO_CHANGE = "no_change"
     ERROR = "error"
+
+
+def ending(order: Order, reason: str = "ended for a new target") -> Command | None:
+    """The command that ends what still works of `order`; None where nothing does, or its end was asked for already."""
+    if order.cancel_requested or order.close_requested:
+        return None
+    if order.state in STRAIGHT_THROUGH["cancel"].roles:
+        return CancelOrder(reason=reason)
+    is_working = order.state is State.PARTIALLY_FILLED and bool(order.live_placements)
+    return CloseOrder() if is_working else None

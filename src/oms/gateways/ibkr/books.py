@@ -1,7 +1,7 @@
 """The intents as the session uses them: asynchronous, changed under one lock with the inbound writer."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -113,6 +113,44 @@ class Books:
     ) -> list[Intent] | None:
         moved = make([self._next_id(at_least) for _ in range(ids)])
         return moved if self._store.intents.move_together(moved, IntentState.QUEUED) else None
+
+    async def take_back(
+        self, intents: Sequence[Intent], state: IntentState, update: Mapping[str, object]
+    ) -> list[Intent] | None:
+        """Let intents that were being sent be in `state`, where it is known that nothing of them was written.
+
+        All of them, or none (None) where one has moved on: then the rules of doubt hold. They get numbers that the
+        broker never names. Nobody is told.
+        """
+        before = intents[0].state
+        names = [intent.placement_id for intent in intents]
+        async with self._inbound.books:
+            current = [one for name in names if (one := await self._read(name)) is not None]
+            return await asyncio.to_thread(self._take_back, current, before, state, update)
+
+    def _take_back(
+        self,
+        intents: list[Intent],
+        before: IntentState,
+        state: IntentState,
+        update: Mapping[str, object],
+    ) -> list[Intent] | None:
+        moved = []
+        for intent in intents:
+            detail = record_of(intent).model_copy(update={**update, "unwritten": False}).model_dump_json()
+            kept = {"state": state, "broker_order_id": -self._next_id(1), "detail": detail}
+            moved.append(intent.model_copy(update={**kept, "updated_ns": self._clock()}))
+        return moved if self._store.intents.move_together(moved, before) else None
+
+    async def note(self, placement_id: str, *, unwritten: bool) -> Intent | None:
+        """Keep whether it is known that nothing of a placement was written, unless the broker has seen it."""
+        async with self._inbound.books:
+            intent = await self._read(placement_id)
+            record = record_of(intent) if intent else None
+            if intent is None or record is None or intent.state not in UNSETTLED or record.seen:
+                return intent
+            detail = record.model_copy(update={"unwritten": unwritten}).model_dump_json()
+            return await asyncio.to_thread(lambda: self._store.intents.update(placement_id, detail=detail))
 
     def _next_id(self, at_least: int) -> int:
         return self._store.intents.next_broker_order_id(self._settings.order_ids_key, at_least)

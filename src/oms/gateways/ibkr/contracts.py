@@ -1,6 +1,7 @@
 """Instruments as contracts that IBKR knows, asked for once and kept."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date
@@ -21,6 +22,8 @@ LOG = structlog.get_logger()
 _NO_SUCH_CONTRACT = frozenset({200, 321})
 _CASH_EXCHANGE = "IDEALPRO"
 _SMART = "SMART"
+_NOT_SMART = {SecType.FUTURE: "", SecType.CASH: _CASH_EXCHANGE}
+_MONTH = re.compile(r"\d{4}(0[1-9]|1[0-2])")
 _NAMED = 20
 """So many of the contracts that fit a question are described; all are counted."""
 
@@ -65,15 +68,17 @@ class Contracts:
     async def described(self, question: InstrumentQuestion) -> InstrumentsFound:
         """Every contract that fits the question, as an instrument of ours. Raises GatewayNotReady. Not kept.
 
-        Of details IBKR gives the tick size, the company and its industry, and no country.
+        Of details IBKR gives the tick size, the company and its industry, and no country. A future that is asked for
+        at SMART, where none is traded, is looked for at its own exchange.
         """
+        if question.sec_type is SecType.FUTURE and question.exchange == _SMART:
+            question = question.model_copy(update={"exchange": None})
         wanted = _sought(question)
         try:
             answers = await self._asked(wanted)
         except UnknownContract:
             return InstrumentsFound()
-        by_id = {answer.contract.conId: answer for answer in answers if answer.contract is not None}
-        terms = [_terms(answer, question) for answer in by_id.values()]
+        terms = [_terms(answer, question) for answer in answers]
         found = tuple(one for one in terms if one is not None and question.fits(one))
         return InstrumentsFound(found=found[:_NAMED], count=len(found))
 
@@ -117,10 +122,10 @@ class Contracts:
         return tuple(Band(_decimal(one.lowEdge), _decimal(one.increment)) for one in increments or ())
 
     async def _asked(self, wanted: Contract) -> list[ContractDetails]:
-        """Raises UnknownContract, or GatewayNotReady where nobody answers."""
+        """What fits, each contract once. Raises UnknownContract, or GatewayNotReady where nobody answers."""
         told = wanted.symbol or wanted.conId
         try:
-            return await self._ask(wanted)
+            return _each_once(await self._ask(wanted))
         except RequestError as error:
             if error.code in _NO_SUCH_CONTRACT:
                 raise UnknownContract(f"{error.code}: {error.message}") from error
@@ -131,8 +136,7 @@ class Contracts:
 
 def contract_of(instrument: Instrument) -> Contract:
     """What to ask IBKR for: by conId where it is known, else by description."""
-    is_cash = instrument.sec_type is SecType.CASH and instrument.exchange == "SMART"
-    exchange = _CASH_EXCHANGE if is_cash else instrument.exchange
+    exchange = _exchange(instrument.sec_type, instrument.exchange)
     if instrument.conid is not None:
         return Contract(conId=instrument.conid, exchange=exchange)
     is_option = instrument.sec_type is SecType.OPTION
@@ -168,7 +172,7 @@ def chosen(wanted: Contract, found: list[Contract]) -> Contract:
         strike=one.strike,
         right=one.right,
         multiplier=one.multiplier,
-        exchange=wanted.exchange,
+        exchange=wanted.exchange or one.exchange,
         primaryExchange=one.primaryExchange,
         currency=one.currency,
         localSymbol=one.localSymbol,
@@ -183,21 +187,36 @@ def rule_of(details: ContractDetails, exchange: str) -> int | None:
     return int(text) if text.isdigit() else None
 
 
+def _exchange(sec_type: SecType, named: str) -> str:
+    """Where to look for an instrument: what SMART does not route is elsewhere, a future at its own exchange."""
+    return _NOT_SMART.get(sec_type, named) if named == _SMART else named
+
+
+def _each_once(answers: list[ContractDetails]) -> list[ContractDetails]:
+    """IBKR may list a contract once for each of its exchanges: the one at its home, which it names first, counts."""
+    found: dict[int, ContractDetails] = {}
+    for answer in answers:
+        if answer.contract is not None:
+            at_home = answer.contract.exchange == answer.validExchanges.split(",")[0]
+            if answer.contract.conId not in found or at_home:
+                found[answer.contract.conId] = answer
+    return list(found.values())
+
+
 def _decimal(number: float) -> Decimal:
     return Decimal(repr(number))
 
 
 def _sought(question: InstrumentQuestion) -> Contract:
     """What to ask IBKR for, on any exchange where none is named."""
-    anywhere = {SecType.FUTURE: "", SecType.CASH: _CASH_EXCHANGE}.get(question.sec_type, _SMART)
-    is_smart_cash = question.sec_type is SecType.CASH and question.exchange == _SMART
-    exchange = anywhere if question.exchange is None or is_smart_cash else question.exchange
+    exchange = _exchange(question.sec_type, question.exchange or _SMART)
+    day = question.expiry.strftime("%Y%m%d") if question.expiry else ""
     if question.conid is not None:
         return Contract(conId=question.conid, exchange=exchange)
     return Contract(
         secType=str(question.sec_type),
         symbol=question.symbol,
-        lastTradeDateOrContractMonth=question.expiry.strftime("%Y%m%d") if question.expiry else "",
+        lastTradeDateOrContractMonth=day or question.contract_month or "",
         strike=float(question.strike) if question.strike is not None else 0.0,
         right=question.right or "",
         exchange=exchange,
@@ -216,6 +235,7 @@ def _terms(details: ContractDetails, question: InstrumentQuestion) -> Instrument
         "multiplier": contract.multiplier or None,
         "tick_size": Decimal(repr(details.minTick)) if details.minTick > 0 else None,
         "expiry": _day(contract.lastTradeDateOrContractMonth),
+        "contract_month": details.contractMonth if _MONTH.fullmatch(details.contractMonth) else None,
         "strike": Decimal(repr(contract.strike)) if contract.strike else None,
         "right": contract.right[:1] if contract.right[:1] in ("C", "P") else None,
         "primary_exchange": contract.primaryExchange or None,

@@ -10,13 +10,16 @@ the broker (transmit 0) until the last one comes with transmit 1. What a crash a
   same terms;
 - the parent known and a child not: the child alone is sent again, under its own id.
 
+Nothing leaves after the earliest `send_by` of those that go out together: a family that never left is rejected then,
+also while it waits for members; what is in doubt stays so.
+
 A member that is refused or canceled before the family was sent withdraws all of it. That is written first, as an
 intent in the family's own name, where members that come later find it.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 
 import structlog
 from ib_async import Contract
@@ -24,6 +27,7 @@ from ib_async import Contract
 from oms.domain.facts import Rounding
 from oms.domain.terms import PlacementStatus
 from oms.domain.venues import PlacementTicket, VenueAnswer
+from oms.gateways.errors import GatewayNotReady
 from oms.gateways.ibkr.books import UNSETTLED, answer
 from oms.gateways.ibkr.contracts import UnknownContract
 from oms.gateways.ibkr.family import Sent, bracket_of, completes, family_key, in_order, misfit, to_send_again
@@ -32,10 +36,13 @@ from oms.gateways.ibkr.locks import Locks
 from oms.gateways.ibkr.orders import UnsupportedOrder, order_of
 from oms.gateways.ibkr.placer import Means, Placer
 from oms.gateways.ibkr.records import Record, record_of
-from oms.gateways.ibkr.sending import INTERRUPTED
-from oms.store import Intent, IntentState
+from oms.gateways.ibkr.sending import INTERRUPTED, NOT_SENT, NOT_SENT_AGAIN
+from oms.store import Intent, IntentState, LeaseLost
 
 LOG = structlog.get_logger()
+_NOT_YET = {"status": PlacementStatus.HELD, "parent_id": 0, "family": (), "sent_ns": 0}
+"""What the record of a member says of its family before that was sent."""
+_CLOSED = "waits for the gate, which closed before anything of its bracket was sent"
 
 
 class Families(Placer):
@@ -84,6 +91,10 @@ class Families(Placer):
 
     async def _join(self, ticket: PlacementTicket) -> Intent:
         """The member's intent: QUEUED, or refused and the whole family with it."""
+        late = self._sending.overdue(ticket)
+        if late is not None:
+            self._gate.require_lease()
+            return await self._refuse(ticket, f"{NOT_SENT}: {late}")
         self._gate.require_open()
         key = family_key(ticket)
         try:
@@ -156,7 +167,10 @@ class Families(Placer):
 
     def _withdrawn(self, member: Intent, ended: Record, state: IntentState) -> Intent:
         name = bracket_of(member.ticket).bracket_id
-        told = f"nothing of bracket {name} was sent: {ended.reason}"
+        reason = ended.reason or ""
+        told = (
+            reason if reason.startswith(NOT_SENT) else f"nothing of bracket {name} was sent: {ended.reason}"
+        )
         record = record_of(member).model_copy(update={"status": ended.status, "reason": told})
         return member.model_copy(
             update={"state": state, "detail": record.model_dump_json(), "updated_ns": self._clock()}
@@ -183,9 +197,12 @@ class Families(Placer):
     # Sending
 
     async def _advance(self, key: str) -> None:
-        """Send the family if it is complete; whoever comes meanwhile joins that flight."""
+        """Send the family if it is complete, or end it where its time is over; whoever comes meanwhile joins that flight."""
         members = await self._members(key)
-        if completes(members):
+        if self._late(members) is not None:
+            async with self._holding.of(key):
+                await self._lapsed(await self._members(key))
+        elif completes(members):
             ids = [member.placement_id for member in members]
             await self.flights.join(_name(ids), lambda: self._send(key), frozenset(ids))
 
@@ -200,6 +217,8 @@ class Families(Placer):
                 contracts = await self._prepared(members)
                 # Looked at last: what comes before may take long.
                 halted = await self._first_halted(members)
+                if await self._lapsed(members):
+                    return VenueAnswer()
                 if halted is None:
                     watches = [stack.enter_context(self._inbound.watch(m.placement_id)) for m in members]
                     sent = await self._released(members, contracts)
@@ -208,6 +227,19 @@ class Families(Placer):
                 return VenueAnswer()
             await self._first_words(sent, watches)
         return VenueAnswer()
+
+    async def _lapsed(self, waiting: Sequence[Intent]) -> bool:
+        """Whether the time of a family that waits is over; then all of it is rejected. The caller holds its lock."""
+        late = self._late(waiting)
+        if late is not None:
+            self._gate.require_lease()
+            await self._end(waiting[0].ticket, waiting, PlacementStatus.REJECTED, late)
+        return late is not None
+
+    def _late(self, members: Sequence[Intent]) -> str | None:
+        """Why the members, of which nothing ever left, must not leave any more."""
+        late = self._sending.overdue(*(member.ticket for member in members))
+        return None if late is None else f"{NOT_SENT}: {late}"
 
     async def _first_halted(self, members: Sequence[Intent]) -> tuple[PlacementTicket, str] | None:
         for member in members:
@@ -231,7 +263,17 @@ class Families(Placer):
         sent = await self._books.together(lambda ids: self._as_sent(members, ids), len(members), high)
         if sent is None:
             return []
-        self._gate.require_open()
+        if (late := self._late(sent)) is not None:
+            # They wait again, so that whoever goes on after a crash ends them as one.
+            update = {**_NOT_YET, "reason": late}
+            await self._lapsed(await self._books.take_back(sent, IntentState.QUEUED, update) or ())
+            return []
+        try:
+            self._gate.require_open()
+        except GatewayNotReady:
+            with suppress(LeaseLost):
+                await self._books.take_back(sent, IntentState.QUEUED, {**_NOT_YET, "reason": _CLOSED})
+            raise
         self._write([Sent(member, member is sent[-1]) for member in sent], contracts)
         return sent
 
@@ -254,6 +296,8 @@ class Families(Placer):
             self._wire.place(number, contract, order)
 
     async def _first_words(self, sent: Sequence[Intent], watches: Sequence[Watch]) -> None:
+        if not sent:
+            return
         await asyncio.gather(*(self._sending.first_word(watch) for watch in watches))
         for member in sent:
             await self._sending.doubt_unless_heard(member)
@@ -277,28 +321,39 @@ class Families(Placer):
         if not all(self._sending.is_listed_today(member) for member in absent):
             plan = "it is of an earlier day, which the broker lists no more"
         if isinstance(plan, str):
-            for member in absent:
-                await self._sending.hold(member, plan)
-            return VenueAnswer()
+            return await self._hold(absent, plan)
         return await self._send_again(plan)
 
-    async def _send_again(self, plan: list[Sent]) -> VenueAnswer:
-        contracts = [await self._checking.contract(member.ticket) for member, _ in plan]
-        for _ in plan:
-            await self._sending.turn()
-        halted = await self._first_halted([member for member, _ in plan])
-        if halted is not None:
-            for member, _ in plan:
-                await self._sending.hold(member, halted[1])
-            return VenueAnswer()
-        with ExitStack() as stack:
-            watches = [stack.enter_context(self._inbound.watch(m.placement_id)) for m, _ in plan]
-            if await self._written_again(plan, contracts):
-                await self._first_words([member for member, _ in plan], watches)
+    async def _hold(self, members: Sequence[Intent], reason: str) -> VenueAnswer:
+        for member in members:
+            await self._sending.hold(member, reason)
         return VenueAnswer()
 
+    async def _send_again(self, plan: list[Sent]) -> VenueAnswer:
+        members = [member for member, _ in plan]
+        if (late := self._late_again(members)) is not None:
+            return await self._hold(members, late)
+        contracts = [await self._checking.contract(member.ticket) for member in members]
+        for _ in plan:
+            await self._sending.turn()
+        halted = await self._first_halted(members)
+        if halted is not None:
+            return await self._hold(members, halted[1])
+        with ExitStack() as stack:
+            watches = [stack.enter_context(self._inbound.watch(one.placement_id)) for one in members]
+            if await self._written_again(plan, contracts):
+                await self._first_words(members, watches)
+            elif (late := self._late_again(members)) is not None:
+                await self._hold(members, late)
+        return VenueAnswer()
+
+    def _late_again(self, members: Sequence[Intent]) -> str | None:
+        """Why members that may have left must not leave once more."""
+        late = self._sending.overdue(*(member.ticket for member in members))
+        return None if late is None else f"{NOT_SENT_AGAIN}: {late}"
+
     async def _written_again(self, plan: list[Sent], contracts: Sequence[Contract]) -> bool:
-        """Write the same bytes once more, unless something was heard of any of them meanwhile."""
+        """Write the same bytes once more, unless something was heard of any of them meanwhile or it is too late."""
         async with AsyncExitStack() as stack:
             for name in sorted(member.placement_id for member, _ in plan):
                 await stack.enter_async_context(self._locks.of(name))
@@ -306,6 +361,8 @@ class Families(Placer):
             if any(
                 one.state is not IntentState.IN_DOUBT or not _may_leave(record_of(one)) for one in current
             ):
+                return False
+            if self._late_again(current) is not None:
                 return False
             self._gate.require_open()
             LOG.warning("ibkr.bracket_sent_again", placements=[member.placement_id for member in current])

@@ -10,10 +10,12 @@ import structlog
 
 from oms.domain.commands import SYSTEM
 from oms.domain.control import ControlEvent, ControlKind
+from oms.domain.programs.targets import AccountRead
 from oms.domain.reference import InstrumentQuestion, InstrumentsFound
 from oms.domain.venues import PlacementTicket, Resynced, VenueAnswer
 from oms.gateways.errors import GatewayNotReady
 from oms.gateways.halting import Halting
+from oms.gateways.ibkr.accounts import Accounts
 from oms.gateways.ibkr.books import Books
 from oms.gateways.ibkr.contracts import Contracts
 from oms.gateways.ibkr.delivery import Deliver, Delivery
@@ -28,6 +30,7 @@ from oms.gateways.ibkr.reporting import Reporting
 from oms.gateways.ibkr.rounds import Rounds
 from oms.gateways.ibkr.session import Session
 from oms.gateways.ibkr.settings import IBKRSettings
+from oms.gateways.ibkr.sides import Sides
 from oms.gateways.ibkr.sweeps import Sweeps
 from oms.gateways.ibkr.tenure import Tenure
 from oms.gateways.ibkr.translating import Translator
@@ -81,7 +84,9 @@ class IBKRGateway:
             clock,
         )
         self._inbound.on_follow_up = self._ordering.settle
-        self._positions = Positions(settings, self._wire, self._inbound, store, self._compared, clock)
+        sides = Sides(settings, self._wire, self._inbound, store, self._compared, clock)
+        self._positions = Positions(settings, sides, store, self._compared, clock)
+        self._accounts = Accounts(settings, self._wire, self._gate, sides, store, self._compared)
         reconciling = Reconciling(
             settings, books, sweeps, lambda: self._ordering.in_flight, self._ordering.resume
         )
@@ -191,6 +196,13 @@ class IBKRGateway:
     async def describe(self, question: InstrumentQuestion) -> InstrumentsFound:
         """The instruments IBKR knows under a question. Reads only. Raises GatewayNotReady."""
         return await self._contracts.described(question)
+
+    async def read_account(self, account: str) -> AccountRead:
+        """What the broker holds in its account and what that is worth. Reads only; many at once are one question.
+
+        Raises GatewayNotReady: then nothing is known, and nothing is zero.
+        """
+        return await self._accounts.read(account)
 
     async def reconcile(self) -> None:
         """Compare with the broker now; returns when that is done."""

@@ -8,7 +8,9 @@ from hashlib import sha256
 import structlog
 
 from oms.domain.facts import Fact, PlacementReported, Unreadable
+from oms.domain.programs.events import VenueEvent
 from oms.domain.terms import PlacementStatus, Venue
+from oms.gateways.ibkr.events import Said, Shown, event_of
 from oms.gateways.ibkr.messages import FeeShown
 from oms.gateways.ibkr.owners import Owners
 from oms.gateways.ibkr.quarantine import Strangers
@@ -48,7 +50,7 @@ class Memory:
 
     told: natural keys of the reports that are in the inbox. booked: facts by natural key, None for what is nobody's. executions: the intent behind an execution id.
     early_fees: commissions whose execution has not come yet. fees: of an execution, how many amounts were told and the
-    last of them.
+    last of them. said: what whoever watches was told.
     """
 
     told: set[str] = field(default_factory=set)
@@ -56,6 +58,7 @@ class Memory:
     executions: dict[str, Intent | None] = field(default_factory=dict)
     early_fees: dict[str, FeeShown] = field(default_factory=dict)
     fees: dict[str, tuple[int, Decimal | None]] = field(default_factory=dict)
+    said: Said = field(default_factory=Said)
 
     def learn(self, news: "Memory") -> None:
         """Keep what a committed batch brought, within bounds."""
@@ -70,6 +73,7 @@ class Memory:
         self.executions |= news.executions
         self.fees |= news.fees
         self.early_fees |= news.early_fees
+        self.said.learn(news.said)
         for exec_id in self.early_fees.keys() & news.executions.keys():
             del self.early_fees[exec_id]
         while len(self.early_fees) > _FEES_KEPT:
@@ -95,6 +99,17 @@ class Heard:
     shown: set[str] = field(default_factory=set)
     foreign: Strangers = field(default_factory=Strangers)
     news: Memory = field(default_factory=Memory)
+    events: list[VenueEvent] = field(default_factory=list)
+
+    def tell(self, message: Shown, intent: Intent | None) -> None:
+        """Tell whoever watches what was said, of an order of ours or of another. Whatever comes of it, facts go on."""
+        try:
+            event = event_of(message, intent, self.memory.said, self.news.said)
+        except Exception:
+            LOG.exception("ibkr.alarm.event_not_told", message=repr(message))
+            return
+        if event is not None:
+            self.events.append(event)
 
     def report(self, intent: Intent, key: str, fact: PlacementReported) -> None:
         """Tell a status, and move the intent where it leads."""

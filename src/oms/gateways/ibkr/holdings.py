@@ -2,23 +2,40 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 
 from ib_async import Contract, Position
 
 from oms.domain.breaks import Difference
 from oms.domain.numbers import ZERO, add, plain, subtract
-from oms.domain.reference import Instrument
+from oms.domain.reference import Instrument, InstrumentQuestion
+from oms.domain.terms import SecType
 from oms.gateways.ibkr.messages import decimal_of
 
-Description = tuple[str, ...]
+
+class Description(NamedTuple):
+    """A contract as both sides can describe it; empty is what it does not have."""
+
+    symbol: str
+    sec_type: str
+    currency: str
+    expiry: str = ""
+    strike: str = ""
+    right: str = ""
+
+
 Key = tuple[str, int | Description]
 """(account, contract id or description)."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One contract in one account, signed quantities. `conid` 0: nobody knows it yet. `unread`: theirs is not known."""
+    """One contract in one account, signed quantities. `conid` 0: nobody knows it yet. `unread`: theirs is not known.
+
+    cost: the broker's average, None where it told none.
+    """
 
     account: str
     conid: int
@@ -27,11 +44,13 @@ class Line:
     theirs: Decimal = ZERO
     instrument_id: str | None = None
     unread: bool = False
+    cost: Decimal | None = None
 
     @property
     def subject(self) -> str:
         """How a person knows it: `AAPL STK USD 265598`, `AAPL OPT USD 20270319 150 C 123456`."""
-        return " ".join((*self.described, *([str(self.conid)] if self.conid else [])))
+        parts = (*self.described, str(self.conid) if self.conid else "")
+        return " ".join(part for part in parts if part)
 
     @property
     def gap(self) -> Decimal:
@@ -47,12 +66,13 @@ class Line:
             theirs=add(self.theirs, other.theirs),
             instrument_id=self.instrument_id or other.instrument_id,
             unread=self.unread or other.unread,
+            cost=other.cost if self.cost is None else self.cost,
         )
 
 
 def our_line(account: str, instrument: Instrument, conid: int | None, quantity: Decimal) -> Line:
     """A holding of the order book."""
-    parts = (
+    described = Description(
         instrument.symbol,
         str(instrument.sec_type),
         instrument.currency,
@@ -61,14 +81,14 @@ def our_line(account: str, instrument: Instrument, conid: int | None, quantity: 
         instrument.right or "",
     )
     known = instrument.conid or conid or 0
-    return Line(account, known, _without_gaps(parts), ours=quantity, instrument_id=instrument.instrument_id)
+    return Line(account, known, described, ours=quantity, instrument_id=instrument.instrument_id)
 
 
 def their_line(position: Position) -> Line:
     """A position of the broker. What it holds is `unread` where the quantity or the strike is no number."""
     contract: Contract = position.contract
     strike, quantity = _number(contract.strike or 0), _number(position.position)
-    parts = (
+    described = Description(
         contract.symbol,
         contract.secType,
         contract.currency,
@@ -79,9 +99,10 @@ def their_line(position: Position) -> Line:
     return Line(
         position.account,
         contract.conId,
-        _without_gaps(parts),
+        described,
         theirs=quantity or ZERO,
         unread=strike is None or quantity is None,
+        cost=_number(position.avgCost),
     )
 
 
@@ -104,6 +125,21 @@ def matched(lines: Iterable[Line]) -> dict[Key, Line]:
 def latest(positions: Iterable[Position]) -> list[Position]:
     """The last word on each contract in each account."""
     return list({(one.account, one.contract.conId): one for one in positions}.values())
+
+
+def question(described: Description) -> InstrumentQuestion | None:
+    """What to ask the order book for the instrument behind a description; None where it can have none."""
+    try:
+        return InstrumentQuestion(
+            symbol=described.symbol,
+            sec_type=SecType(described.sec_type),
+            currency=described.currency,
+            expiry=date.fromisoformat(described.expiry) if described.expiry else None,
+            strike=Decimal(described.strike) if described.strike else None,
+            right=described.right or None,
+        )
+    except ValueError:
+        return None
 
 
 def difference(line: Line, foreign: Decimal) -> Difference:
@@ -134,7 +170,3 @@ def _number(value: float | Decimal) -> Decimal | None:
         return decimal_of(value)
     except (ValueError, ArithmeticError):
         return None
-
-
-def _without_gaps(parts: tuple[str, ...]) -> Description:
-    return tuple(part for part in parts if part)

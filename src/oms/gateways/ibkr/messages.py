@@ -60,7 +60,10 @@ class OrderShown:
 
 @dataclass(frozen=True, slots=True)
 class StatusShown:
-    """An orderStatus. `text` is the error that explained it, where one followed."""
+    """An orderStatus. `text` is the error that explained it, where one followed.
+
+    Nothing follows from `remaining` and `average_price`, which are shown to people: None where they cannot be read.
+    """
 
     client_id: int
     order_id: int
@@ -70,6 +73,8 @@ class StatusShown:
     why_held: str
     received_ns: int
     text: str | None = None
+    remaining: Decimal | None = None
+    average_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +269,8 @@ class Tap:
         order_id: int,
         status: str,
         filled: float,
-        _remaining: float,
-        _average: float,
+        remaining: float,
+        average: float,
         perm_id: int,
         _parent: int,
         _last: float,
@@ -273,7 +278,17 @@ class Tap:
         why_held: str,
         *_cap: float,
     ) -> Message:
-        return StatusShown(client_id, order_id, perm_id, status, decimal_of(filled), why_held, self._clock())
+        return StatusShown(
+            client_id=client_id,
+            order_id=order_id,
+            perm_id=perm_id,
+            status=status,
+            filled=decimal_of(filled),
+            why_held=why_held,
+            received_ns=self._clock(),
+            remaining=_figure(remaining),
+            average_price=_figure(average),
+        )
 
     def _execution(self, _request: int, contract: Contract, execution: Execution) -> Message:
         return ExecutionShown(
@@ -307,6 +322,14 @@ class Tap:
 def _price(value: float | Decimal | None) -> Decimal | None:
     """A price of an order; IB writes none as the largest double, as 0, or not at all."""
     return None if value is None or float(value) in (0.0, UNSET) else decimal_of(value)
+
+
+def _figure(value: float | Decimal) -> Decimal | None:
+    """A number that is only shown: one that is none stops nothing."""
+    try:
+        return decimal_of(value)
+    except (ValueError, ArithmeticError):
+        return None
 
 
 def decimal_of(value: float | Decimal) -> Decimal:

@@ -162,6 +162,11 @@ class Modifying:
         old, record = intent.ticket, record_of(intent)
         if record.revision is not None and record.revision.doubled:
             raise UnsupportedOrder(_TWO_ORDERS)
+        if old.handling.adjustment is not None:
+            raise UnsupportedOrder(
+                "a stop that begins to trail by itself is not changed: its old terms could undo that. "
+                "Cancel it and place another"
+            )
         if ticket.quantity > old.quantity:
             raise UnsupportedOrder(
                 f"a change may not add to an order: {plain(old.quantity)} is there, {plain(ticket.quantity)} was asked"

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from ib_async import Order
 
-from oms.domain.handling import OcaType
-from oms.domain.numbers import plain
+from oms.domain.handling import Adjustment, OcaType
+from oms.domain.numbers import multiply, plain
 from oms.domain.terms import Direction, OrderType, SecType, TimeInForce
 from oms.domain.venues import PlacementTicket
 from oms.gateways.ibkr.algos import UnsupportedStrategy, algorithm, moment
@@ -43,6 +43,9 @@ _AUCTIONS = frozenset({TimeInForce.AT_THE_OPEN, TimeInForce.AT_THE_CLOSE})
 _PLAIN_TYPES = frozenset({OrderType.MARKET, OrderType.LIMIT})
 _WHOLE_UNITS = frozenset({SecType.FUTURE, SecType.OPTION, SecType.CASH})
 _OCA_TYPES = {OcaType.CANCEL: 1, OcaType.REDUCE: 2}
+_IN_PRICE_UNITS, _IN_PERCENT = 0, 1
+"""Units of an adjusted trail (TWS API, Order, adjustableTrailingUnit)."""
+_A_HUNDREDTH = Decimal("0.01")
 
 
 class UnsupportedOrder(ValueError):
@@ -70,6 +73,7 @@ def order_of(ticket: PlacementTicket, order_id: int, *, parent_id: int = 0, tran
     )
     order.totalQuantity = _number(ticket.quantity)
     _price(order, ticket)
+    _adjust(order, ticket)
     _time(order, ticket)
     _group(order, ticket)
     _strategy(order, ticket)
@@ -117,6 +121,44 @@ def _price(order: Order, ticket: PlacementTicket) -> None:
         order.trailStopPrice = _number(ticket.stop_price)
     if order_type is OrderType.TRAILING_STOP_LIMIT:
         order.lmtPriceOffset = _number(_required(handling.limit_offset, "limit offset"))
+
+
+def begins(adjustment: Adjustment, direction: Direction) -> Decimal:
+    """Where an adjusted stop begins to trail: as it is told, else its distance behind the trigger. Raises UnsupportedOrder."""
+    if adjustment.stop_price is not None:
+        return adjustment.stop_price
+    share = multiply(adjustment.trail_percent or Decimal(0), _A_HUNDREDTH)
+    distance = adjustment.trail_amount or multiply(adjustment.trigger_price, share)
+    stop = adjustment.trigger_price + direction.sign * distance
+    if stop <= 0:
+        raise UnsupportedOrder(
+            f"a stop that trails {plain(distance)} behind {plain(adjustment.trigger_price)} has no price above zero"
+        )
+    return stop
+
+
+def _adjust(order: Order, ticket: PlacementTicket) -> None:
+    """A stop that becomes a trailing one when the market touches a price (TWS API, "Adjustable Stops")."""
+    adjustment = ticket.handling.adjustment
+    if adjustment is None:
+        return
+    stop = begins(adjustment, ticket.direction)
+    for price in (_required(ticket.stop_price, "stop price"), stop):
+        if (price - adjustment.trigger_price) * ticket.direction.sign <= 0:
+            side = "below" if ticket.direction.sign > 0 else "above"
+            raise UnsupportedOrder(
+                f"a {ticket.direction} stop at {plain(price)} begins to trail at a price {side} it, "
+                f"not at {plain(adjustment.trigger_price)}"
+            )
+    order.adjustedOrderType = _TYPES[OrderType.TRAILING_STOP]
+    order.triggerPrice = _number(adjustment.trigger_price)
+    order.adjustedStopPrice = _number(stop)
+    if adjustment.trail_percent is not None:
+        order.adjustedTrailingAmount = _number(adjustment.trail_percent)
+        order.adjustableTrailingUnit = _IN_PERCENT
+    else:
+        order.adjustedTrailingAmount = _number(_required(adjustment.trail_amount, "trailing amount"))
+        order.adjustableTrailingUnit = _IN_PRICE_UNITS
 
 
 def _time(order: Order, ticket: PlacementTicket) -> None:

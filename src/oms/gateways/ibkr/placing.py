@@ -9,11 +9,19 @@ order. What a crash at each step leaves:
 
 The intent holds what is sent, to the last digit: a second send is the same bytes, whatever was learned about
 ticks meanwhile.
+
+After `send_by` nothing leaves, looked at last before each wire call. What never left is then rejected for good; what
+may have left stays in doubt, is looked for, and is not sent again. Where the gate closed between intent and wire, the
+intent says that nothing was written, so that this is known later.
 """
 
+from contextlib import suppress
+
 import structlog
+from ib_async import Contract
 
 from oms.domain.venues import PlacementTicket, VenueAnswer
+from oms.gateways.errors import GatewayNotReady
 from oms.gateways.ibkr.books import UNSETTLED, answer
 from oms.gateways.ibkr.checking import Checked
 from oms.gateways.ibkr.contracts import UnknownContract
@@ -22,8 +30,8 @@ from oms.gateways.ibkr.inbound import Watch
 from oms.gateways.ibkr.orders import UnsupportedOrder, order_of
 from oms.gateways.ibkr.placer import Means, Placer
 from oms.gateways.ibkr.records import Record, record_of
-from oms.gateways.ibkr.sending import INTERRUPTED, UNKNOWN
-from oms.store import Intent, IntentState
+from oms.gateways.ibkr.sending import INTERRUPTED, NOT_SENT, NOT_SENT_AGAIN, UNKNOWN
+from oms.store import Intent, IntentState, LeaseLost
 
 LOG = structlog.get_logger()
 _KNOWN_HERE = (IntentState.DONE, IntentState.WITHDRAWN, IntentState.QUEUED)
@@ -70,6 +78,11 @@ class Placing(Placer):
         return await (self._again(intent) if intent else self._first(ticket))
 
     async def _first(self, ticket: PlacementTicket) -> VenueAnswer:
+        late = self._sending.overdue(ticket)
+        if late is not None:
+            # Nothing of it ever left: that is known without the broker.
+            self._gate.require_lease()
+            return answer(await self._sending.refuse(ticket, f"{NOT_SENT}: {late}"))
         self._gate.require_open()
         try:
             checked = await self._checking.checked(ticket)
@@ -86,6 +99,10 @@ class Placing(Placer):
         """A placement that was begun before: by a call that was repeated, or by a process that died."""
         if intent.state not in UNSETTLED:
             return answer(intent)
+        late = self._sending.overdue(intent.ticket)
+        if late is not None and record_of(intent).is_unwritten:
+            self._gate.require_lease()
+            return await self._too_late(intent, late)
         self._gate.require_open()
         halted = await self._checking.halted(intent.ticket)
         intent = await self._books.doubt(intent, f"{INTERRUPTED}; {halted}" if halted else INTERRUPTED)
@@ -95,12 +112,14 @@ class Placing(Placer):
         if not self._sending.is_listed_today(intent):
             LOG.error("ibkr.alarm.needs_a_person", placement_id=intent.placement_id)
             return answer(intent)
+        late = self._sending.overdue(intent.ticket)
+        if late is not None:
+            return await self._too_late(intent, late)
         await self._checking.contract(intent.ticket)
         await self._sending.turn()
         halted = await self._checking.halted(intent.ticket)
         if halted is not None:
             return answer(await self._sending.hold(intent, halted))
-        LOG.warning("ibkr.sent_again", placement_id=intent.placement_id, order_id=intent.broker_order_id)
         return await self._send_again(intent)
 
     async def _send(self, checked: Checked) -> VenueAnswer:
@@ -111,10 +130,11 @@ class Placing(Placer):
             async with self._locks.of(ticket.placement_id):
                 high = self._wire.next_order_id
                 intent, mine = await self._books.open(ticket, IntentState.SENDING, record, high)
+                late = self._sending.overdue(ticket) if mine else None
+                if late is not None:
+                    return answer(await self._sending.take_back(intent, f"{NOT_SENT}: {late}"))
                 if mine:
-                    self._gate.require_open()
-                    order = order_of(ticket, intent.broker_order_id)
-                    self._wire.place(intent.broker_order_id, checked.contract, order)
+                    await self._write(intent, checked.contract, is_first=True)
             return await self._acknowledged(intent, watch) if mine else await self._again(intent)
 
     async def _send_again(self, before: Intent) -> VenueAnswer:
@@ -125,12 +145,36 @@ class Placing(Placer):
                 roundings = record_of(before).roundings
                 await self._books.tell_roundings(before, roundings, 0, before.created_ns)
                 intent = await self._books.get(before.placement_id) or before
+                is_first = record_of(intent).is_unwritten
+                if is_first:
+                    intent = await self._books.note(intent.placement_id, unwritten=False) or intent
                 mine = intent.state is IntentState.IN_DOUBT and not record_of(intent).seen
-                if mine:
-                    self._gate.require_open()
-                    order = order_of(intent.ticket, intent.broker_order_id)
-                    self._wire.place(intent.broker_order_id, contract, order)
+                late = self._sending.overdue(intent.ticket) if mine else None
+                if mine and late is None:
+                    name, number = intent.placement_id, intent.broker_order_id
+                    LOG.warning("ibkr.sent_again", placement_id=name, order_id=number)
+                    await self._write(intent, contract, is_first=is_first)
+            if late is not None:
+                return await self._too_late(intent, late, is_unwritten=is_first)
             return await self._acknowledged(intent, watch) if mine else await self._again(intent)
+
+    async def _write(self, intent: Intent, contract: Contract, *, is_first: bool) -> None:
+        """The wire call. Raises GatewayNotReady where nothing was written, which the intent of a first one then says."""
+        try:
+            self._gate.require_open()
+            order = order_of(intent.ticket, intent.broker_order_id)
+            self._wire.place(intent.broker_order_id, contract, order)
+        except GatewayNotReady:
+            if is_first:
+                with suppress(LeaseLost):
+                    await self._books.note(intent.placement_id, unwritten=True)
+            raise
+
+    async def _too_late(self, intent: Intent, late: str, *, is_unwritten: bool = False) -> VenueAnswer:
+        """What never left is rejected for good; what may have left stays in doubt."""
+        if is_unwritten or record_of(intent).is_unwritten:
+            return answer(await self._sending.take_back(intent, f"{NOT_SENT}: {late}"))
+        return answer(await self._sending.hold(intent, f"{NOT_SENT_AGAIN}: {late}"))
 
     async def _acknowledged(self, intent: Intent, watch: Watch) -> VenueAnswer:
         await self._sending.first_word(watch)

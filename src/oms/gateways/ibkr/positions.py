@@ -15,11 +15,9 @@ import structlog
 
 from oms.domain.breaks import BreakCategory, Difference
 from oms.domain.numbers import ZERO
-from oms.gateways.ibkr.holdings import Key, Line, difference, latest, matched, our_line, their_line
-from oms.gateways.ibkr.inbound import Inbound
+from oms.gateways.ibkr.holdings import Key, Line, difference
 from oms.gateways.ibkr.settings import IBKRSettings
-from oms.gateways.ibkr.translating import record_of
-from oms.gateways.ibkr.wire import Wire
+from oms.gateways.ibkr.sides import Sides
 from oms.store import Store
 
 LOG = structlog.get_logger()
@@ -35,24 +33,18 @@ class Compared:
 
 
 class Positions:
-    """Compares, and keeps the differences as breaks. Asks the broker one question and sends nothing else.
-
-    `accounts` answers those that this session serves and the login manages: of another one nothing follows from
-    an answer that leaves it out.
-    """
+    """Compares, and keeps the differences as breaks. `accounts`: those that can be compared, as for the sides."""
 
     def __init__(
         self,
         settings: IBKRSettings,
-        wire: Wire,
-        inbound: Inbound,
+        sides: Sides,
         store: Store,
         accounts: Callable[[], frozenset[str]],
         clock: Callable[[], int],
     ) -> None:
         self._settings = settings
-        self._wire = wire
-        self._inbound = inbound
+        self._sides = sides
         self._store = store
         self._accounts = accounts
         self._clock = clock
@@ -61,10 +53,10 @@ class Positions:
     async def compare(self) -> int:
         """How many positions differ; the breaks follow. Raises GatewayNotReady: then nothing was compared."""
         accounts = self._accounts()
-        lines = apart = await self._apart(accounts)
+        lines = apart = await self._apart()
         if apart:
             await asyncio.sleep(self._settings.grace_seconds)
-            lines = await self._apart(accounts)
+            lines = await self._apart()
         self._tell_unread(lines)
         steady = {key: line for key, line in lines.items() if _is_steady(apart.get(key), line)}
         moving = {line.subject for key, line in lines.items() if key not in steady}
@@ -73,29 +65,15 @@ class Positions:
             await asyncio.to_thread(self._keep, account, of_account, moving)
         return len(steady)
 
-    async def _apart(self, accounts: frozenset[str]) -> dict[Key, Line]:
-        """Where the two sides differ now, or may. Theirs first: what is executed meanwhile settles with the next
-        look."""
-        theirs = latest(await self._wire.positions())
-        await self._inbound.drained()
-        lines = await asyncio.to_thread(self._ours, accounts)
-        lines += [their_line(position) for position in theirs if position.account in accounts]
-        return {key: line for key, line in matched(lines).items() if line.gap or line.unread}
+    async def _apart(self) -> dict[Key, Line]:
+        """Where the two sides differ now, or may."""
+        look = await self._sides.look()
+        return {key: line for key, line in look.lines.items() if line.gap or line.unread}
 
     def _tell_unread(self, lines: dict[Key, Line]) -> None:
         for line in lines.values():
             if line.unread:
                 LOG.error("ibkr.alarm.position_unreadable", account=line.account, subject=line.subject)
-
-    def _ours(self, accounts: frozenset[str]) -> list[Line]:
-        held = [one for one in self._store.held.by(self._settings.name) if one.account in accounts]
-        intents, _ = self._store.intents.among({one.placement_id for one in held})
-        sent = {placement_id: (intent.ticket, record_of(intent)) for placement_id, intent in intents.items()}
-        lines = []
-        for one in held:
-            ticket, record = sent[one.placement_id]
-            lines.append(our_line(one.account, ticket.instrument, record.conid, one.quantity))
-        return lines
 
     def _keep(self, account: str, lines: list[Line], moving: set[str]) -> None:
         now = self._clock()

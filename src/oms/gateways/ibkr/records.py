@@ -60,7 +60,8 @@ class Record(Open):
     several orders behind our reference, the permanent ids of those that are over. revision: the last change.
 
     ends: how often it was over; it makes a report after a revival news. sent_ns: when it was first sent, where that is
-    not when its intent was written. doomed: why the gateway itself cancels what is left of it.
+    not when its intent was written. doomed: why the gateway itself cancels what is left of it. unwritten: the process
+    that was to send it knows that it wrote nothing; gone before the next attempt.
     """
 
     status: PlacementStatus = PlacementStatus.SENT
@@ -79,6 +80,12 @@ class Record(Open):
     ends: int = 0
     sent_ns: int = 0
     doomed: str | None = None
+    unwritten: bool = False
+
+    @property
+    def is_unwritten(self) -> bool:
+        """Whether nothing of it can be at the venue."""
+        return self.unwritten and not self.seen
 
     @property
     def open_revision(self) -> Revision | None:

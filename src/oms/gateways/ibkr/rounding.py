@@ -2,7 +2,7 @@
 
 A limit is never worse than asked: a buy rounds down, a sell up. A stop is never earlier than asked: a buy
 rounds up, a sell down. A trailing distance is never tighter (up), a limit's distance from its stop never
-wider (down).
+wider (down). A stop never begins to trail earlier than asked: the trigger of a buy rounds down, of a sell up.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,14 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import NamedTuple
 
 from oms.domain.facts import Rounding
+from oms.domain.handling import Handling
 from oms.domain.numbers import multiply, plain
 from oms.domain.venues import PlacementTicket
-from oms.gateways.ibkr.orders import UnsupportedOrder
+from oms.gateways.ibkr.orders import UnsupportedOrder, begins
 
 _DISTANCES = frozenset({"trail_amount", "limit_offset"})
+_ADJUSTED = "adjustment."
+"""Where the prices of an adjustment are named."""
 
 
 class Unroundable(UnsupportedOrder):
@@ -74,16 +77,35 @@ class Rounded(NamedTuple):
 def on_tick(ticket: PlacementTicket, increments: Ticks) -> Rounded:
     """The ticket with every price on the tick. A ticket that is on the tick comes back as it is.
 
-    Raises Unroundable where a price would become zero.
+    An adjustment gets the stop at which it begins. Raises Unroundable where a price would become zero.
     """
     roundings = tuple(_roundings(ticket, increments))
-    if not roundings:
-        return Rounded(ticket, ())
     sent = {rounding.field: rounding.sent for rounding in roundings}
-    prices = {name: price for name, price in sent.items() if name not in _DISTANCES}
-    distances = {name: price for name, price in sent.items() if name in _DISTANCES}
-    handling = ticket.handling.model_copy(update=distances)
-    return Rounded(ticket.model_copy(update={**prices, "handling": handling}), roundings)
+    prices = {name: price for name, price in sent.items() if name in ("limit_price", "stop_price")}
+    handling = _handled(ticket.handling, sent)
+    ticket = ticket.model_copy(update={**prices, "handling": handling}) if roundings else ticket
+    return Rounded(_begun(ticket, increments), roundings)
+
+
+def _handled(handling: Handling, sent: dict[str, Decimal]) -> Handling:
+    distances: dict[str, object] = {name: price for name, price in sent.items() if name in _DISTANCES}
+    if handling.adjustment is not None:
+        inner = {n.removeprefix(_ADJUSTED): price for n, price in sent.items() if n.startswith(_ADJUSTED)}
+        distances["adjustment"] = handling.adjustment.model_copy(update=inner)
+    return handling.model_copy(update=distances)
+
+
+def _begun(ticket: PlacementTicket, increments: Ticks) -> PlacementTicket:
+    """The ticket whose adjustment says where it begins: rounded as a stop is, and the same on every send."""
+    adjustment = ticket.handling.adjustment
+    if adjustment is None or adjustment.stop_price is not None:
+        return ticket
+    asked = begins(adjustment, ticket.direction)
+    stop, tick = increments.rounded(asked, up=ticket.direction.sign > 0)
+    if stop <= 0:
+        raise _unroundable("adjustment.stop_price", asked, tick)
+    begun = adjustment.model_copy(update={"stop_price": stop})
+    return ticket.model_copy(update={"handling": ticket.handling.model_copy(update={"adjustment": begun})})
 
 
 def _roundings(ticket: PlacementTicket, increments: Ticks) -> Iterator[Rounding]:
@@ -97,6 +119,12 @@ def _roundings(ticket: PlacementTicket, increments: Ticks) -> Iterator[Rounding]
         distances = Ticks(at)
         yield from _rounding("trail_amount", ticket.handling.trail_amount, distances, up=True)
         yield from _rounding("limit_offset", ticket.handling.limit_offset, distances, up=False)
+    adjustment = ticket.handling.adjustment
+    if adjustment is not None:
+        far = Ticks(increments.at(adjustment.trigger_price))
+        yield from _rounding("adjustment.trigger_price", adjustment.trigger_price, increments, up=not buys)
+        yield from _rounding("adjustment.stop_price", adjustment.stop_price, increments, up=buys)
+        yield from _rounding("adjustment.trail_amount", adjustment.trail_amount, far, up=True)
 
 
 def _rounding(field: str, asked: Decimal | None, increments: Ticks, *, up: bool) -> Iterator[Rounding]:
@@ -104,12 +132,16 @@ def _rounding(field: str, asked: Decimal | None, increments: Ticks, *, up: bool)
         return
     sent, tick = increments.rounded(asked, up=up)
     if sent <= 0:
-        raise Unroundable(
-            f"{field} {plain(asked)} is less than one tick of {plain(tick)}, and rounding it up would be to "
-            "your disadvantage"
-        )
+        raise _unroundable(field, asked, tick)
     if sent != asked:
         yield Rounding(field=field, asked=asked, sent=sent, tick=tick)
+
+
+def _unroundable(field: str, asked: Decimal, tick: Decimal) -> Unroundable:
+    return Unroundable(
+        f"{field} {plain(asked)} is less than one tick of {plain(tick)}, and rounding it up would be to "
+        "your disadvantage"
+    )
 
 
 def _multiple(price: Decimal, tick: Decimal, *, up: bool) -> Decimal:

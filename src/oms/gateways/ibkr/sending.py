@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import structlog
 
+from oms.domain.drafting import nanoseconds
 from oms.domain.facts import TermsRounded, Unreadable
 from oms.domain.terms import PlacementStatus
 from oms.domain.venues import PlacementTicket
@@ -22,6 +23,8 @@ from oms.store import Intent, IntentState
 LOG = structlog.get_logger()
 INTERRUPTED = "it was being sent when the gateway stopped"
 UNKNOWN = "nothing is known of it at the broker"
+NOT_SENT = "not sent"
+NOT_SENT_AGAIN = "not sent again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,13 @@ class Sending:
             return "the connection broke before an answer"
         return f"no answer within {self._settings.acknowledge_seconds:g} s"
 
+    def overdue(self, *tickets: PlacementTicket) -> str | None:
+        """Why these, which go out together, must not leave any more; None while they may. Asked last, before the wire."""
+        given = [ticket.handling.send_by for ticket in tickets if ticket.handling.send_by is not None]
+        if not given or self._clock() <= nanoseconds(min(given)):
+            return None
+        return f"it was to be sent by {min(given).astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}, and not later"
+
     def is_listed_today(self, intent: Intent) -> bool:
         """The broker lists completed orders and executions of the current day only."""
         zone = ZoneInfo(self._settings.timezone)
@@ -79,6 +89,16 @@ class Sending:
                 ticket.order_id, ticket.placement_id, f"refused/{ticket.placement_id}", fact
             )
         return intent
+
+    async def take_back(self, intent: Intent, reason: str) -> Intent:
+        """The same for an intent that stands, where it is known that nothing of it was written to the wire."""
+        update = {"status": PlacementStatus.REJECTED, "reason": reason}
+        moved = await self._books.take_back([intent], IntentState.DONE, update)
+        if moved is None:
+            return await self._books.get(intent.placement_id) or intent
+        fact = answer(moved[0]).facts[0]
+        await self._inbound.tell(intent.order_id, intent.placement_id, f"refused/{intent.placement_id}", fact)
+        return moved[0]
 
     async def hold(self, intent: Intent, reason: str) -> Intent:
         """Keep a placement in doubt that would be sent again, and say why it is not."""

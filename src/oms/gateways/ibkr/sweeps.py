@@ -7,6 +7,7 @@ from ib_async import RequestError
 
 from oms.gateways.errors import GatewayNotReady
 from oms.gateways.ibkr.inbound import Inbound, Sightings
+from oms.gateways.ibkr.sharing import Shared
 from oms.gateways.ibkr.wire import Wire
 
 
@@ -23,8 +24,7 @@ class Sweeps:
         self._inbound = inbound
         self._swept = swept
         self._clock = clock
-        self._running: asyncio.Task[Sightings] | None = None
-        self._next: asyncio.Task[Sightings] | None = None
+        self._shared = Shared(self._sweep)
 
     async def fresh(self) -> Sightings:
         """A sweep that began after this call; all who ask meanwhile share it.
@@ -32,16 +32,7 @@ class Sweeps:
         Returns what was heard, when that is committed. Raises GatewayNotReady where a list did not come: then
         nothing follows from what was not seen.
         """
-        if self._next is None:
-            self._next = asyncio.create_task(self._after(self._running))
-            self._next.add_done_callback(_observed)
-        return await asyncio.shield(self._next)
-
-    async def _after(self, previous: asyncio.Task[Sightings] | None) -> Sightings:
-        if previous is not None:
-            await asyncio.wait([previous])
-        self._running, self._next = self._next, None
-        return await self._sweep()
+        return await self._shared.fresh()
 
     async def _sweep(self) -> Sightings:
         wire, began_ns = self._wire, self._clock()
@@ -62,9 +53,3 @@ class Sweeps:
             await self._inbound.drained()
         await asyncio.to_thread(self._swept, began_ns)
         return seen
-
-
-def _observed(sweep: asyncio.Task[Sightings]) -> None:
-    """Whoever asked may be gone: then nobody else reads the exception."""
-    if not sweep.cancelled():
-        sweep.exception()

@@ -1,7 +1,7 @@
 """A batch of messages into inbox rows and intent states. Runs in a thread, one batch at a time.
 
-The inbox row is committed before the intent moves: a crash between the two is repaired by hearing the same
-message again, which is the same row.
+What was said is committed first, for whoever watches, then the inbox rows, then the intents move: a crash in between
+is repaired by hearing the same messages again, which are the same events and the same rows.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from oms.domain.identifiers import placement_of
 from oms.domain.terms import PlacementStatus
 from oms.gateways.ibkr import changes, reading
 from oms.gateways.ibkr.error_codes import Meaning, meaning
+from oms.gateways.ibkr.events import knows_execution
 from oms.gateways.ibkr.heard import FollowUp, Heard, Memory, Next, digest
 from oms.gateways.ibkr.messages import (
     ErrorShown,
@@ -57,6 +58,7 @@ class Translator:
             except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
                 said = repr(replace(message, received_ns=0))
                 heard.unreadable(repr(message), str(error), message.received_ns, said)
+        self._store.venue_events.add(self._settings.name, heard.events)
         if heard.rows:
             self._store.inbox.add(self._settings.name, heard.rows)
         self._quarantine.keep(heard.foreign)
@@ -221,6 +223,8 @@ class Translator:
             heard.news.early_fees[message.exec_id] = message
             return
         intent = executions[message.exec_id]
+        if intent is not None or knows_execution(message.exec_id, heard.news.said, heard.memory.said):
+            heard.tell(message, intent)
         if intent is not None:
             # An amount may come back after another: the newest stands, so that it is told again.
             number = f"/{count}" if count else ""
@@ -242,6 +246,7 @@ class Translator:
         means = meaning(message.code)
         text = f"{message.code}: {message.text}"
         intent = self._by_broker_id(message.order_id)
+        heard.tell(message, intent)
         if intent is None:
             LOG.warning("ibkr.error_on_unknown_order", order_id=message.order_id, error=text)
             return
@@ -348,9 +353,13 @@ class Translator:
                 found = None if stranger else self._by_broker_id(message.order_id)
         if found is None:
             self._quarantine.meet(message, heard.foreign)
+            heard.tell(message, None)
             return None
-        # Another session's order, seen in a list of all clients: that session reports it.
-        return heard.intents.get(found.placement_id, found) if found.gateway == self._settings.name else None
+        if found.gateway != self._settings.name:
+            # Another session's order, seen in a list of all clients: that session reports it.
+            return None
+        heard.tell(message, found)
+        return heard.intents.get(found.placement_id, found)
 
     def _by_broker_id(self, order_id: int) -> Intent | None:
         """The intent that was sent under this id."""

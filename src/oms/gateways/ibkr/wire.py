@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import structlog
 from ib_async import IB, Contract, ContractDetails, Order, PriceIncrement, RequestError, StartupFetch
 from ib_async import Position as LibraryPosition
 
+from oms.domain.numbers import fits
 from oms.gateways.errors import GatewayNotReady
-from oms.gateways.ibkr.messages import Message, Tap
+from oms.gateways.ibkr.messages import Message, Tap, decimal_of
 from oms.gateways.ibkr.pacing import Pacer, Urgency
 from oms.gateways.ibkr.settings import IBKRSettings
 
@@ -21,6 +24,15 @@ _PATIENCE = 10
 _SYNC_MESSAGES = 4
 _SYNC = StartupFetch(0)
 """The lists are asked for by the first reconciliation; at connect they would only be read once more."""
+_NET_LIQUIDATION = "NetLiquidation"
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """An account's net liquidation value in its base currency."""
+
+    amount: Decimal
+    currency: str
 
 
 class Wire:
@@ -41,6 +53,7 @@ class Wire:
         self._fence = fence
         self._ib = IB()
         self._client: Any = self._ib.client
+        self._wrapper: Any = self._ib.wrapper
         self._ib.TimezoneTWS = settings.timezone
         self._ib.RaiseRequestErrors = True
         self._client.MaxRequests = settings.library_limit
@@ -179,6 +192,31 @@ class Wire:
                 raise GatewayNotReady(f"IBKR did not tell the positions: {error!r}") from error
         return found
 
+    async def net_liquidation(self) -> dict[str, Worth]:
+        """What each account of the login is worth now; one that is not among them was not told, or not as a number.
+
+        Raises TimeoutError, ConnectionError or RequestError where the answer did not come.
+        """
+        client, told = self._client, self._wrapper.acctSummary
+        await self.pacer.turn(Urgency.QUERY)
+        told.clear()
+        number = client.getReqId()
+        try:
+            await self._answered(lambda: self._summary(number), self._settings.request_timeout_seconds)
+            rows = [one for one in told.values() if one.tag == _NET_LIQUIDATION]
+        finally:
+            # It is a subscription, of which IB gives a client two.
+            if self.is_connected:
+                await self.pacer.turn(Urgency.QUERY)
+                client.cancelAccountSummary(number)
+        found = {one.account: _worth(one.value, one.currency) for one in rows}
+        return {account: worth for account, worth in found.items() if worth is not None}
+
+    def _summary(self, number: int) -> Awaitable[Any]:
+        answer: Awaitable[Any] = self._wrapper.startReq(number)
+        self._client.reqAccountSummary(number, "All", _NET_LIQUIDATION)
+        return answer
+
     async def market_rule(self, rule_id: int) -> list[PriceIncrement] | None:
         """The price bands of a market rule; None where the gateway does not tell."""
         bands: list[PriceIncrement] | None = await self._ask(lambda: self._ib.reqMarketRuleAsync(rule_id))
@@ -231,3 +269,12 @@ class Wire:
 
     def _throttled(self) -> None:
         LOG.error("ibkr.alarm.library_throttles", limit=self._settings.library_limit)
+
+
+def _worth(value: str, currency: str) -> Worth | None:
+    """None where it is no number that can be kept."""
+    try:
+        amount = decimal_of(Decimal(value))
+    except (ValueError, ArithmeticError):
+        return None
+    return Worth(amount, currency) if fits(amount) else None

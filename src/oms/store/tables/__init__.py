@@ -15,18 +15,25 @@ from oms.store.tables.book import (
 from oms.store.tables.breaks import breaks, foreign_executions, foreign_orders
 from oms.store.tables.compliance import breaches, reservations, rule_versions, verdicts
 from oms.store.tables.control import account_groups, baskets, control_journal, halts, invariants
+from oms.store.tables.events import venue_events
+from oms.store.tables.programs import command_orders, command_windows, commands, nonces, tenants
 from oms.store.tables.reference import accounts, instruments, portfolios, prices, rules
 from oms.store.tables.statements import statement_trades, statements
+from oms.store.tables.targets import aims, target_batches
 from oms.store.tables.venues import broker_order_ids, gateways, inbox, intent_perm_ids, intents, leases
 
 __all__ = [
     "account_groups",
     "accounts",
+    "aims",
     "allocations",
     "baskets",
     "breaches",
     "breaks",
     "broker_order_ids",
+    "command_orders",
+    "command_windows",
+    "commands",
     "control_journal",
     "fills",
     "foreign_executions",
@@ -43,6 +50,7 @@ __all__ = [
     "keys",
     "leases",
     "metadata",
+    "nonces",
     "order_claims",
     "order_exceptions",
     "orders",
@@ -55,5 +63,8 @@ __all__ = [
     "statement_trades",
     "statements",
     "stream_head",
+    "target_batches",
+    "tenants",
+    "venue_events",
     "verdicts",
 ]

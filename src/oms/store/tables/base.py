@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from sqlalchemy import MetaData, Table
+from sqlalchemy import BigInteger, Integer, MetaData, Table
 from sqlmodel import SQLModel
 
 NAMES = {
@@ -13,6 +13,9 @@ NAMES = {
     "pk": "pk_%(table_name)s",
 }
 metadata = MetaData(naming_convention=NAMES)
+
+# SQLite numbers rows by itself only for a primary key of exactly the type INTEGER.
+RowNumber = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class Row(SQLModel):

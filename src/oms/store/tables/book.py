@@ -93,6 +93,7 @@ class FillRow(Row, table=True):
     __table_args__ = (
         Index("ix_fills_portfolio", "portfolio_id", "instrument_id"),
         Index("ix_fills_traded", "portfolio_id", "ts_event_ns"),
+        Index("ix_fills_held", "instrument_id", "placement_id", "direction", "quantity"),
     )
     order_id: str = Field(primary_key=True, foreign_key=_ORDER, ondelete="CASCADE")
     execution: str = Field(primary_key=True)
@@ -115,7 +116,10 @@ class PlacementRow(Row, table=True):
     """A placement of an order; `ordinal` is its place on the order, `body` the placement as JSON."""
 
     __tablename__ = "placements"
-    __table_args__ = (Index("ix_placements_account", "account", "order_id"),)
+    __table_args__ = (
+        Index("ix_placements_account", "account", "order_id"),
+        Index("ix_placements_working", "account", "status", "order_id"),
+    )
     placement_id: str = Field(primary_key=True)
     order_id: str = Field(foreign_key=_ORDER, ondelete="CASCADE", index=True)
     ordinal: int

@@ -2,14 +2,11 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, Integer, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Index, Text, UniqueConstraint
 from sqlmodel import Field
 
 from oms.store.columns import Instant
-from oms.store.tables.base import Row, table_of
-
-# SQLite numbers rows by itself only for a primary key of exactly the type INTEGER.
-_RowNumber = BigInteger().with_variant(Integer(), "sqlite")
+from oms.store.tables.base import Row, RowNumber, table_of
 
 
 class InboxRecord(Row, table=True):
@@ -21,7 +18,7 @@ class InboxRecord(Row, table=True):
         Index("ix_inbox_waiting", "gateway", "status", "id"),
         Index("ix_inbox_status", "status", "id"),
     )
-    id: int | None = Field(default=None, primary_key=True, sa_type=_RowNumber)
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
     gateway: str
     natural_key: str
     order_id: str | None = None

@@ -1,0 +1,281 @@
+"""Batches of target positions over the order book: taken as a durable workflow, read from the book, ended order by order."""
+
+import asyncio
+import hashlib
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowFailureError
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+
+from oms.api.access import Reach
+from oms.api.answering import Gone, away, patient
+from oms.api.asking import Asking
+from oms.api.context import APIContext
+from oms.api.new_order import account_of, check_served
+from oms.api.sight import Sight
+from oms.api.target_views import (
+    CANCELED_WITH_ITS_BATCH,
+    CanceledView,
+    Standing,
+    TargetsBody,
+    broker_number,
+)
+from oms.api.together import BATCH_STEPS, Together
+from oms.domain.errands import Reply, Step
+from oms.domain.errors import Code, Refused
+from oms.domain.identifiers import BATCH
+from oms.domain.order import Order
+from oms.domain.programs.targets import AccountRead, TargetBatch, ending
+from oms.domain.reference import Account, Portfolio
+from oms.domain.terms import State, Venue
+from oms.store import Store
+from oms.workflows.account import ACCOUNT_WORKFLOW, AccountQuestion
+from oms.workflows.contract import DESK_QUEUE, DONE_UPDATE
+from oms.workflows.programs import (
+    TARGET_BATCH_WORKFLOW,
+    TargetBatchInput,
+    TargetsDone,
+    target_batch_workflow_id,
+)
+
+SHOWN_WITHIN_SECONDS = 5.0
+"""So long a new batch is kept waiting for its orders' numbers at the broker."""
+LISTED = 100
+_SECONDS_A_ROW = 0.1
+"""A batch of many rows waits for itself: for the broker's pace, and for the machine's."""
+_BEGUN_WITHIN = timedelta(seconds=10)
+_TAKEN_WITHIN = 20.0
+"""A batch is begun, and its account is read, in this time, or it is not taken at all."""
+_ENDED_WITHIN_SECONDS = 8.0
+"""So long a venue may take to say that orders have ended; after that they are answered as asked."""
+_OPENED_WITHIN_SECONDS = 3.0
+"""So long a row that was planned before its batch was canceled may take to open its order."""
+_LOOK_SECONDS = 0.05
+_LOOK_SECONDS_A_ROW = 0.001
+_ON_TOP_SECONDS = 3.0
+"""For a worker of the workflow itself to be found."""
+_UNSURE = (
+    "Whether the batch was taken is not known: GET /api/v1/orders shows it, and the same request under the same "
+    "Idempotency-Key is the same batch."
+)
+
+
+@dataclass(frozen=True)
+class Book:
+    """Whose targets an account's are: the account, and the portfolio that its orders are opened in."""
+
+    account: Account
+    portfolio: Portfolio
+
+
+def book_for(store: Store, reach: Reach, named: str) -> Book:
+    """The account `named` by the broker's name or ours, and its oldest portfolio in reach. Blocks.
+
+    A target is of everything that the account holds, so a key that sees a part of it may not set one.
+
+    Raises Refused: INVALID_ACCOUNT, VALIDATION_FAILED where none is named.
+    """
+    if not named:
+        raise Refused(
+            Code.VALIDATION_FAILED, "account_id: name an account; there is no default.", field="account_id"
+        )
+    account = account_of(store, named)
+    if account is None or account.venue is not Venue.IBKR or not reach.has_account(account.account_id):
+        raise _no_account(named, "There is no such account at IBKR within the key's reach")
+    portfolio = _oldest_portfolio(store, reach, account)
+    if portfolio is None:
+        raise _no_account(named, "No portfolio within the key's reach has it as its default account")
+    if not Sight(store, reach).has_whole(account.broker_account):
+        raise _no_account(
+            named, "Portfolios out of the key's reach trade in it too, and a target is of all of it"
+        )
+    check_served(store, account.venue, account.broker_account)
+    return Book(account, portfolio)
+
+
+def _no_account(named: str, why: str) -> Refused:
+    return Refused(
+        Code.INVALID_ACCOUNT, f"account_id {named!r}: {why[0].lower()}{why[1:]}.", field="account_id"
+    )
+
+
+def _oldest_portfolio(store: Store, reach: Reach, account: Account) -> Portfolio | None:
+    found, cursor = None, None
+    while True:
+        page = store.reference.portfolios(limit=500, cursor=cursor, portfolio_ids=reach.portfolio_ids)
+        fitting = [each for each in page.items if each.default_account_id == account.account_id]
+        found, cursor = (fitting[-1] if fitting else found), page.next_cursor
+        if cursor is None:
+            return found
+
+
+def new_batch(asking: Asking, body: TargetsBody, book: Book, send_seconds: float) -> TargetBatch:
+    """The batch of a request. The same request under its Idempotency-Key is the same batch.
+
+    Its orders may be sent for `send_seconds`, and a long batch for `_SECONDS_A_ROW` more for each row.
+    """
+    now = datetime.now(UTC)
+    send_by = now + timedelta(seconds=send_seconds + _SECONDS_A_ROW * len(body.orders))
+    return TargetBatch(
+        batch_id=hashlib.sha256(asking.resource.bytes).hexdigest()[:16],
+        account=book.account.broker_account,
+        account_id=book.account.account_id,
+        portfolio_id=book.portfolio.portfolio_id,
+        client=asking.caller.name,
+        actor=asking.caller.actor,
+        submitted_at=now,
+        send_by=send_by,
+        rows=body.rows,
+        correlation_id=asking.request_id,
+    )
+
+
+async def take(context: APIContext, batch: TargetBatch) -> TargetBatch:
+    """Have the batch carried out; answers the batch as it is kept, once every row is planned or after a while.
+
+    Raises Refused: UNAVAILABLE where the broker, Temporal or a worker is away; the text says whether anything was taken.
+    """
+    kept = await anyio.to_thread.run_sync(context.store.targets.batch, batch.batch_id)
+    if kept is not None:
+        return kept
+    done = await _begun(context.temporal, batch)
+    if done.away is not None:
+        raise away(f"Nothing was taken: the broker cannot be asked about {batch.account}: {done.away}.")
+    return await anyio.to_thread.run_sync(context.store.targets.batch, batch.batch_id) or batch
+
+
+async def _begun(temporal: Client, batch: TargetBatch) -> TargetsDone:
+    """Start the batch's workflow, or find it started, and wait a while for what it says."""
+    name = target_batch_workflow_id(batch.batch_id)
+    asked = TargetBatchInput(
+        batch=batch, patience=timedelta(seconds=SHOWN_WITHIN_SECONDS), begin_within=_BEGUN_WITHIN
+    )
+    operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        TARGET_BATCH_WORKFLOW,
+        asked,
+        id=name,
+        task_queue=DESK_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        static_summary=f"{len(batch.rows)} targets for {batch.account} by {batch.client}"[:200],
+    )
+    try:
+        async with patient(_TAKEN_WITHIN, _UNSURE):
+            done: TargetsDone = await temporal.execute_update_with_start_workflow(
+                DONE_UPDATE, start_workflow_operation=operation, result_type=TargetsDone
+            )
+    except Gone:
+        raise away(_UNSURE) from None
+    return done
+
+
+def standings(store: Store, batch: TargetBatch) -> list[Standing]:
+    """Every row of the batch with what became of it so far. Blocks."""
+    aimed = store.targets.aimed(batch.batch_id)
+    rows = []
+    for number, row in enumerate(batch.rows):
+        became = aimed.get(f"{batch.batch_id}/{number}")
+        legs = became.plan.legs if became is not None and became.plan is not None else ()
+        orders = (store.orders.get(leg.order_id) for leg in legs)
+        rows.append(Standing(row, became, tuple(order for order in orders if order is not None)))
+    return rows
+
+
+async def shown(store: Store, batch: TargetBatch, until: float) -> list[Standing]:
+    """The rows once the broker has numbered every order, or as they are at the monotonic time `until`."""
+    while True:
+        rows = await anyio.to_thread.run_sync(standings, store, batch)
+        if all(row.is_known for row in rows) or time.monotonic() > until:
+            return rows
+        await asyncio.sleep(_LOOK_SECONDS + _LOOK_SECONDS_A_ROW * len(rows))
+
+
+def batch_in_reach(store: Store, reach: Reach, batch_id: str) -> TargetBatch:
+    """The batch. Blocks. Raises Refused: BATCH_NOT_FOUND, also for one out of the key's reach."""
+    batch = store.targets.batch(batch_id)
+    if (
+        batch is None
+        or not reach.has_portfolio(batch.portfolio_id)
+        or not reach.has_account(batch.account_id)
+    ):
+        raise Refused(Code.BATCH_NOT_FOUND, f"There is no batch {batch_id!r}.", batch_id=batch_id)
+    return batch
+
+
+async def account_read(temporal: Client, asked: AccountQuestion) -> AccountRead:
+    """The account as the broker tells it now. Raises Refused: UNAVAILABLE where nobody can be asked in time."""
+    account = asked.account
+    try:
+        async with patient(
+            asked.within.total_seconds() + _ON_TOP_SECONDS, f"The account {account} was not read in time."
+        ):
+            read: AccountRead = await temporal.execute_workflow(
+                ACCOUNT_WORKFLOW,
+                asked,
+                id=asked.workflow_id,
+                task_queue=DESK_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                execution_timeout=asked.within + timedelta(seconds=_ON_TOP_SECONDS),
+                static_summary=f"read {account}"[:200],
+                result_type=AccountRead,
+            )
+    except (Gone, WorkflowFailureError):
+        raise away(f"The account {account} was not read; try again.") from None
+    if read.away is not None:
+        raise away(f"The broker cannot be asked about {account}: {read.away}.")
+    return read
+
+
+async def end_batch(context: APIContext, asking: Asking, batch: TargetBatch) -> list[CanceledView]:
+    """Ask every order of the batch that is still open to end, and let no row that has none get one any more.
+
+    Answers the broker's number of each order that was asked, and whether it took the request.
+
+    Raises Refused: UNAVAILABLE where nobody takes the requests.
+    """
+    rows = await _without_new_orders(context.store, batch)
+    steps = [
+        (order, Step(order_id=order.order_id, command=command))
+        for row in rows
+        for order in row.orders
+        if (command := ending(order, "canceled with its batch")) is not None
+    ]
+    together = Together(context.temporal, context.store, _ENDED_WITHIN_SECONDS)
+    replies: list[tuple[str, Reply | None]] = []
+    for start in range(0, len(steps), BATCH_STEPS):
+        replies += await together.each(
+            f"{asking.mint(BATCH)}.{start}" if start else asking.mint(BATCH),
+            [step for _, step in steps[start : start + BATCH_STEPS]],
+            asking.caller.actor,
+            asking.ts_event_ns,
+            asking.request_id,
+        )
+    return [_canceled(order, reply) for (order, _), (_, reply) in zip(steps, replies, strict=True)]
+
+
+async def _without_new_orders(store: Store, batch: TargetBatch) -> list[Standing]:
+    """The rows once no order of theirs is on its way into the book; rows without a plan are canceled for good."""
+    until = time.monotonic() + _OPENED_WITHIN_SECONDS
+    rows = await anyio.to_thread.run_sync(_stopped, store, batch)
+    while any(row.is_opening for row in rows) and time.monotonic() < until:
+        await asyncio.sleep(_LOOK_SECONDS)
+        rows = await anyio.to_thread.run_sync(standings, store, batch)
+    return rows
+
+
+def _stopped(store: Store, batch: TargetBatch) -> list[Standing]:
+    """The rows, after each that has no plan yet was given its refusal. Blocks."""
+    for number, row in enumerate(standings(store, batch)):
+        if row.aimed is None:
+            store.targets.keep(f"{batch.batch_id}/{number}", CANCELED_WITH_ITS_BATCH)
+    return standings(store, batch)
+
+
+def _canceled(order: Order, reply: Reply | None) -> CanceledView:
+    """An order that has not answered yet is asked all the same: its end is on the way."""
+    asked = reply is None or (reply.refusal is None and not (reply.settled and reply.state is State.FILLED))
+    return CanceledView(ibkr_order_id=broker_number(order), cancelled=asked)

@@ -1,0 +1,56 @@
+"""What is wrong with a program's request, by the path of the field, as one refusal."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from oms.domain.errors import Code, Refused
+
+_TOLD = 20
+Part = TypeVar("Part", bound=BaseModel)
+
+
+def checked(kind: type[Part], given: Mapping[str, Any]) -> Part:
+    """`given` as a `kind`. Raises Refused: VALIDATION_FAILED with `field` and all of `errors`."""
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise _refusal(error) from error
+
+
+def invalid(field: str, sentence: str, **facts: Any) -> Refused:
+    """VALIDATION_FAILED of one field, in one sentence."""
+    told = {"field": field, "message": sentence}
+    return Refused(Code.VALIDATION_FAILED, f"{field}: {sentence}.", field=field, errors=[told], **facts)
+
+
+def _refusal(error: ValidationError) -> Refused:
+    """The first finding in a sentence, and all of them (but no value that was given) as `errors`."""
+    findings = error.errors(include_url=False, include_context=False, include_input=False)
+    told = [
+        {
+            "field": ".".join(map(str, one["loc"]))[:200] or "body",
+            "message": _message(one["type"], one["msg"]),
+        }
+        for one in findings
+        if not any(_is_inside(other["loc"], one["loc"]) for other in findings)
+    ]
+    first, more = told[0], f" ({len(told) - 1} more)" if len(told) > 1 else ""
+    return Refused(
+        Code.VALIDATION_FAILED,
+        f"{first['field']}: {first['message']}{more}.",
+        field=first["field"],
+        errors=told[:_TOLD],
+    )
+
+
+def _message(kind: str, text: str) -> str:
+    if kind == "extra_forbidden":
+        return "there is no such field"
+    return text.removeprefix("Value error, ").rstrip(".")
+
+
+def _is_inside(location: tuple[int | str, ...], whole: tuple[int | str, ...]) -> bool:
+    """A list whose items are wrong is also told to be too short; the items say it better."""
+    return len(location) > len(whole) and location[: len(whole)] == whole

@@ -1,0 +1,163 @@
+"""A batch of targets as one durable workflow: the account is read once, then every row is aimed for itself."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from oms.domain.programs.aiming import Rows, RowsAimed
+    from oms.domain.programs.targets import AccountRead
+    from oms.domain.terms import Venue
+    from oms.workflows import ports
+    from oms.workflows.contract import DONE_UPDATE, gateway_queue
+    from oms.workflows.programs import (
+        TARGET_BATCH_WORKFLOW,
+        TARGET_QUEUE,
+        TargetBatchInput,
+        TargetsDone,
+    )
+
+AT_ONCE = 4
+"""So many portions of a batch are worked on at a time."""
+PORTION = 20
+READINGS = 5
+"""So often an account is read while executions of it are on their way; then the rows that still move are refused."""
+_REST = timedelta(seconds=1)
+
+
+@workflow.defn(name=TARGET_BATCH_WORKFLOW)
+class TargetBatchWorkflow:
+    @workflow.init
+    def __init__(self, given: TargetBatchInput) -> None:
+        self.given = given
+        self.batch = given.batch
+        self.planned = 0
+        self.refused: list[str] = []
+        self.kept = False
+        self.away: str | None = None
+
+    @workflow.update(name=DONE_UPDATE)
+    async def done(self) -> TargetsDone:
+        """Answers when every row has its outcome, or after the caller's patience with where the batch is then.
+
+        Never before it is known whether the batch was taken at all.
+        """
+        await workflow.wait_condition(lambda: self.kept or self.away is not None)
+        try:
+            await workflow.wait_condition(
+                self.is_over, timeout=self.given.patience, timeout_summary="the last rows"
+            )
+        except TimeoutError:
+            workflow.logger.info("%s is asked before it is complete", self.batch.batch_id)
+        return self.said()
+
+    @workflow.run
+    async def run(self, _given: TargetBatchInput) -> TargetsDone:
+        self.show()
+        read = await self.read()
+        self.away = self.too_late() or read.away or await self.keep()
+        if self.away is None:
+            self.kept = True
+            await self.aim(read)
+        self.show()
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return self.said()
+
+    async def keep(self) -> str | None:
+        """Keep the batch; why it cannot be."""
+        try:
+            await ports.KEEP_BATCH(self.batch)
+        except ActivityError as failed:
+            return f"the order book's store is away: {failed.cause or failed}"
+        return None
+
+    def too_late(self) -> str | None:
+        """A batch that waited for a worker was given up by whoever posted it."""
+        if workflow.now() - workflow.info().start_time <= self.given.begin_within:
+            return None
+        return "no worker began the batch in time"
+
+    async def read(self) -> AccountRead:
+        account = self.batch.account
+        if (late := self.too_late()) is not None:
+            return AccountRead(account=account, away=late)
+        try:
+            queue = gateway_queue(Venue.IBKR, account)
+            return await ports.READ_ACCOUNT(account, summary=f"read {account}"[:200], queue=queue)
+        except ActivityError:
+            return AccountRead(account=account, away=f"no gateway answers for account {account}")
+
+    # -- rows ---------------------------------------------------------------------------------------
+
+    async def aim(self, read: AccountRead) -> None:
+        """Every row once; those whose positions move are read again and aimed with the new reading."""
+        numbers: tuple[int, ...] = tuple(range(len(self.batch.rows)))
+        for reading in range(1, READINGS + 1):
+            numbers = await self.aim_all(numbers, read, last=reading == READINGS)
+            if not numbers:
+                return
+            await workflow.sleep(_REST, summary="executions are on their way")
+            read = await self.read_again(read)
+
+    async def read_again(self, before: AccountRead) -> AccountRead:
+        """A new reading; where there is none the one before, whose rows that moved still count as moving."""
+        read = await self.read()
+        return before if read.away is not None else read
+
+    async def aim_all(self, numbers: tuple[int, ...], read: AccountRead, *, last: bool) -> tuple[int, ...]:
+        """Aim the rows, portion by portion, several at a time; those that have to wait."""
+        portions = [numbers[start : start + PORTION] for start in range(0, len(numbers), PORTION)]
+        unsteady: list[int] = []
+
+        async def work() -> None:
+            while portions:
+                aimed = await self.aim_some(portions.pop(0), read, last=last)
+                unsteady.extend(aimed.unsteady)
+
+        await asyncio.gather(*(work() for _ in range(min(AT_ONCE, len(portions)))))
+        return tuple(sorted(unsteady))
+
+    async def aim_some(self, numbers: tuple[int, ...], read: AccountRead, *, last: bool) -> RowsAimed:
+        symbols = {self.batch.rows[number].symbol for number in numbers}
+        rows = Rows(
+            batch_id=self.batch.batch_id,
+            numbers=numbers,
+            read=_about(read, symbols),
+            last=last,
+        )
+        summary = f"rows {numbers[0] + 1} to {numbers[-1] + 1}"
+        aimed = await ports.AIM_ROWS(rows, summary=summary, queue=TARGET_QUEUE)
+        self.planned += aimed.planned
+        self.refused.extend(aimed.refused)
+        self.show()
+        return aimed
+
+    # -- for people ---------------------------------------------------------------------------------
+
+    def is_over(self) -> bool:
+        return self.away is not None or self.planned == len(self.batch.rows)
+
+    def said(self) -> TargetsDone:
+        return TargetsDone(
+            batch_id=self.batch.batch_id, rows=len(self.batch.rows), planned=self.planned, away=self.away
+        )
+
+    def show(self) -> None:
+        if self.away is not None:
+            workflow.set_current_details(f"**Nothing was done**: {self.away}.")
+            return
+        said = (
+            f"**{self.planned}** of {len(self.batch.rows)} targets in {self.batch.account} have their outcome"
+        )
+        lines = [f"{said}, {len(self.refused)} refused.", *(f"- {text}" for text in self.refused[:20])]
+        workflow.set_current_details("\n".join(lines))
+
+
+def _about(read: AccountRead, symbols: Iterable[str]) -> AccountRead:
+    """The reading with these symbols' positions only."""
+    asked = frozenset(symbols)
+    positions = tuple(position for position in read.positions if position.symbol in asked)
+    return read.model_copy(update={"positions": positions})

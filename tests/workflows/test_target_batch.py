@@ -1,0 +1,162 @@
+"""A batch of targets: read once, kept once, row by row, and never begun late or while the broker is away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oms.api.aiming import Targets
+from oms.domain.errors import Code
+from oms.domain.programs.targets import AccountRead, BrokerPosition
+from oms.gateways.errors import GatewayNotReady
+from oms.workflows.target_batch import PORTION, TargetBatchWorkflow
+from tests.stack import temporal_server
+from tests.workflows.aiming import BEFORE, Dying, Range, a_range, legs
+from tests.workflows.venue import ACCOUNT
+from tests.workflows.world import quiet, replayed
+
+LESS_THAN_EVER = timedelta(microseconds=1)
+
+
+@pytest.fixture(scope="module")
+async def aims(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Range]:
+    quiet()
+    folder: Path = tmp_path_factory.mktemp("target-batches")
+    async with temporal_server() as server, a_range(await server.client(), folder) as made:
+        yield made
+
+
+@pytest.fixture
+def reading(aims: Range) -> Any:
+    """Have the broker tell other positions, for one test."""
+    yield lambda *positions: aims.venue.accounts.update(
+        {ACCOUNT: AccountRead(account=ACCOUNT, positions=positions)}
+    )
+    aims.venue.accounts.clear()
+
+
+def position(symbol: str, quantity: int, *, unbooked: int, steady: bool = True) -> BrokerPosition:
+    return BrokerPosition(
+        conid=1,
+        symbol=symbol,
+        sec_type="STK",
+        currency="USD",
+        quantity=quantity,
+        unbooked=unbooked,
+        steady=steady,
+        instrument_id=f"INS-{symbol}",
+    )
+
+
+async def test_rows_of_many_portions_all_have_their_outcome(aims: Range) -> None:
+    stocks = [aims.stock() for _ in range(PORTION * 2 + 3)]
+    batch = aims.batch(*((stock, 10) for stock in stocks))
+    async with aims.desk():
+        done = await aims.post(batch)
+        again = await aims.post(batch)
+    assert (done.rows, done.planned, done.away) == (len(stocks), len(stocks), None)
+    assert again == done
+    assert legs(aims.outcomes(batch)) == [[("Buy", 10)]] * len(stocks)
+    assert [len(aims.orders(stock)) for stock in stocks[::20]] == [1] * len(stocks[::20])
+    await replayed(await aims.batch_handle(batch).fetch_history(), workflow=TargetBatchWorkflow)
+
+
+async def test_what_nobody_of_us_bought_counts(aims: Range, reading: Any) -> None:
+    stock, other = aims.stock(), aims.stock()
+    reading(position(stock, 70, unbooked=70), position(other, -5, unbooked=-5))
+    async with aims.desk():
+        aimed = await aims.target((stock, 100), (other, 5))
+    assert legs(aimed) == [[("Buy", 30)], [("BuyToCover", 5), ("Buy", 5)]]
+
+
+async def test_rows_fail_one_by_one(aims: Range) -> None:
+    good, bad = aims.stock(), aims.stock()
+    aims.forbid(bad)
+    async with aims.desk():
+        unknown, refused, fine = await aims.target(("NOBODY", 1), (bad, 1), (good, 1))
+    assert unknown.refusal.code in (Code.UNAVAILABLE, Code.INVALID_INSTRUMENT)
+    assert "NOBODY" in unknown.refusal.message
+    assert "is restricted" in refused.refusal.message
+    assert legs([fine]) == [[("Buy", 1)]]
+
+
+async def test_a_broker_that_is_away_means_nothing_at_all(aims: Range) -> None:
+    stock = aims.stock()
+    batch = aims.batch((stock, 100))
+    aims.venue.accounts[ACCOUNT] = GatewayNotReady("the session is being restored")
+    async with aims.desk():
+        done = await aims.post(batch)
+        assert (done.away, done.planned) == ("the session is being restored", 0)
+        assert aims.store.targets.batch(batch.batch_id) is None
+        assert aims.store.targets.aimed(batch.batch_id) == {}
+        aims.venue.accounts.clear()
+        assert (await aims.post(batch)).is_complete, "the same batch, once somebody is there"
+    assert len(aims.orders(stock)) == 1
+
+
+async def test_an_account_that_no_gateway_serves_is_away(aims: Range) -> None:
+    async with aims.desk():
+        done = await aims.post(aims.batch((aims.stock(), 100), account="DU-NOBODY"))
+    assert done.away == "no gateway answers for account DU-NOBODY"
+
+
+async def test_what_no_worker_begins_in_time_is_not_begun(aims: Range) -> None:
+    stock = aims.stock()
+    batch = aims.batch((stock, 100))
+    async with aims.desk():
+        done = await aims.post(batch, begin_within=LESS_THAN_EVER)
+    assert done.away == "no worker began the batch in time"
+    assert aims.store.targets.batch(batch.batch_id) is None
+    assert aims.orders(stock) == []
+
+
+async def test_executions_on_their_way_are_waited_for(aims: Range, reading: Any) -> None:
+    moving, still = aims.stock(), aims.stock()
+    reading(position(moving, 100, unbooked=100, steady=False))
+    batch = aims.batch((moving, 100), (still, 10))
+    async with aims.desk():
+        early = await aims.post(batch, patience=timedelta(milliseconds=300))
+        assert (early.planned, early.is_complete) == (1, False)
+        reading(position(moving, 100, unbooked=0))
+        assert (await aims.batch_handle(batch).result()).is_complete
+    assert legs(aims.outcomes(batch)) == [[("Buy", 100)], [("Buy", 10)]]
+
+
+async def test_what_never_stands_still_is_refused(aims: Range, reading: Any) -> None:
+    stock = aims.stock()
+    reading(position(stock, 100, unbooked=100, steady=False))
+    async with aims.desk():
+        [aimed] = await aims.target((stock, 100))
+    assert "on their way" in aimed.refusal.message
+    assert aims.orders(stock) == []
+
+
+async def test_who_waits_too_long_learns_where_the_batch_is(aims: Range) -> None:
+    batch = aims.batch((aims.stock(), 1), (aims.stock(), 1))
+    stuck = Dying(Targets(aims.world.client), 1, BEFORE, "ask")
+    async with aims.desk_over(targets=stuck):
+        early = await aims.post(batch, patience=timedelta(seconds=1))
+    assert (early.planned, early.away, early.is_complete) == (0, None, False)
+    assert aims.store.targets.batch(batch.batch_id) == batch
+    async with aims.desk():
+        assert (await aims.batch_handle(batch).result()).is_complete
+
+
+async def test_rows_that_nobody_comes_to_in_time_are_refused(aims: Range) -> None:
+    stock = aims.stock()
+    async with aims.desk():
+        [aimed] = await aims.target((stock, 100), seconds=0)
+    assert aimed.refusal.code == Code.UNAVAILABLE
+    assert aims.orders(stock) == []
+
+
+async def test_twenty_batches_at_once_wait_for_nobody_but_their_targets(aims: Range) -> None:
+    stocks = [aims.stock() for _ in range(10)]
+    async with aims.desk():
+        posted = [aims.target(*((stock, 10) for stock in stocks)) for _ in range(20)]
+        outcomes = await asyncio.gather(*posted)
+    assert {len(aims.orders(stock)) for stock in stocks} == {1}
+    assert sum(len(planned) for outcome in outcomes for planned in legs(outcome)) == len(stocks)
