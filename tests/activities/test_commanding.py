@@ -17,6 +17,7 @@ from oms.domain.errors import Code, Refused
 from oms.domain.programs import envelopes
 from oms.domain.programs.carrying import EntryAsk, EntryOpening, EntryPlan, Judging, Settling, Verified
 from oms.domain.programs.envelopes import CommandKind
+from oms.domain.programs.events import RECEIVED
 from oms.domain.programs.intake import SubmittedOrder
 from oms.domain.programs.outcomes import CommandInput, CommandOutcome, CommandStatus, Part
 from oms.domain.programs.tenants import Tenant
@@ -168,8 +169,11 @@ async def opening_of(store: Store, order: dict[str, Any]) -> EntryOpening:
 
 
 async def test_orders_are_the_commands_before_they_are_opened(book: Store) -> None:
-    """Whatever the venue says of an order at once is known to be the command's."""
-    told = await opening_of(book, BRACKET)
+    """Whatever the venue says of an order at once is known to be the command's, and stands behind its announcement."""
+    command = asked(BRACKET).model_copy(update={"message_id": "1"})
+    plan: EntryPlan = await run(activities(book, Door()).plan_entry, entry_of(command, BRACKET))
+    assert plan.prepared is not None
+    told = EntryOpening(message_id="1", tenant="nts", order_index=0, prepared=plan.prepared)
     first_id = told.prepared.openings[0][1].order_id
 
     class Looking(Door):
@@ -177,6 +181,8 @@ async def test_orders_are_the_commands_before_they_are_opened(book: Store) -> No
             with book.database.read() as connection:
                 rows = connection.exec_driver_sql("SELECT order_id FROM command_orders").all()
             assert {row.order_id for row in rows} == {each.order_id for _, each in told.prepared.openings}
+            (event,) = book.venue_events.tail(10)
+            assert (event.event_type, event.order_id, event.message_id) == (RECEIVED, first_id, "1")
             return await super().admit(opening)
 
     door = Looking()

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import re
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -85,6 +87,27 @@ def test_an_id_is_greater_than_the_one_before_whatever_the_clock_says(
     told = [made.next() for _ in range(4)]
     assert told == sorted(set(told))
     assert {len(one) for one in told} == {24}
+
+
+async def test_an_id_that_another_process_has_made_too_is_made_anew(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ns = time.time_ns()
+    monkeypatch.setattr("oms.api.message_ids.time", SimpleNamespace(time_ns=lambda: now_ns))
+    monkeypatch.setattr("oms.api.message_ids.secrets", SimpleNamespace(randbelow=lambda _: 7))
+    async with beside(desk) as one, beside(desk) as other:
+        bodies = [ping(), {"echo": hint()}, {"echo": hint()}, ping()]
+        sent = list(zip((one, other, one, other), bodies, strict=True))
+        answers = [await process.post("/oms/ping", body) for process, body in sent]
+        assert [answer.status_code for answer in answers] == [200] * 4, answers[1].text
+        told = [answer.json() for answer in answers]
+        assert len({one["message_id"] for one in told}) == 4
+        for acknowledged in told[1:3]:
+            assert acknowledged["idem_key"].endswith(f"-{acknowledged['message_id']}")
+        for (process, body), before in zip(sent, told, strict=True):
+            assert (await process.post("/oms/ping", body)).json() == before
+    for each in told:
+        assert (await over(desk, each["message_id"]))["idem_key"] == each["idem_key"]
 
 
 # -- the same command again -----------------------------------------------------------------------

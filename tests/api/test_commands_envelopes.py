@@ -65,6 +65,7 @@ async def test_any_secret_of_the_list_verifies(desk: Desk) -> None:
         for secret in (new, old):
             taken = await rotating.post("/oms/envelopes", envelope(secret=secret))
             assert taken.status_code == 200
+            await over(desk, taken.json()["message_id"])
         refused(await rotating.post("/oms/envelopes", envelope()), 403, "BAD_SIGNATURE")
 
 

@@ -373,7 +373,7 @@ def test_rows_by_the_pages_table(curl: Curl) -> None:
         CSCO={"quantity": 10, "expected_price": 57.80, "tolerance_pct": 0.5},
         ORCL={"quantity": -10, "expected_price": 190.25, "tolerance_pct": 50},
         INTC={"quantity": 10, "limit_price": 20, "expected_price": 24.35, "tolerance_pct": 50},
-        PFE={"quantity": 10, "expected_price": 1},
+        PFE=10,
         IBM=0,
         HALTD=5,
         NOPE=5,

@@ -137,6 +137,12 @@ async def test_a_symbol_that_nobody_knows(rig: Rig) -> None:
     assert "IBKR knows none" in refused.message
 
 
+async def test_what_is_not_known_is_named_as_it_was_asked_for(rig: Rig) -> None:
+    """Another month of the same future may well be known."""
+    refused = await rig.refused("NOPE", sec_type="FUT", expiry="2099-03-01")
+    assert refused.message.startswith("'NOPE' (FUT, 2099-03-01) is not a known instrument")
+
+
 async def test_several_that_fit_are_named(rig: Rig) -> None:
     refused = await rig.refused("RY", DOUBTFUL)
     assert refused.code is Code.INVALID_INSTRUMENT

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from oms.domain.programs.events import VenueEvent
+from oms.domain.programs.tenants import Tenant
+from oms.domain.reference import Account, Portfolio
 from tests.api.desk import Desk
 from tests.api.programs import hint, order, orders, over
 from tests.api.test_bad_input import refused
@@ -40,6 +42,17 @@ def heard(desk: Desk, portfolio_id: str | None, *bodies: dict[str, Any], **more:
     assert desk.context.store.venue_events.add("ibkr/99", told) == len(told)
 
 
+def a_tenant(desk: Desk) -> str:
+    """A tenant with a portfolio and an account of its own, of which nobody else says anything."""
+    name, reference = hint(), desk.context.store.reference
+    reference.put_account(Account(account_id=f"ACCT-{name}", name="Alone", broker_account=f"DU-{name}"))
+    reference.put_portfolio(
+        Portfolio(portfolio_id=f"PORT-{name}", name="Alone", default_account_id=f"ACCT-{name}")
+    )
+    desk.context.store.tenants.put(Tenant(tenant=name, portfolio_id=f"PORT-{name}"))
+    return name
+
+
 async def tail(desk: Desk, query: str = "", key: str = "secret-viewer") -> list[dict[str, Any]]:
     answer = await desk.get(f"/ib/events/tail{query}", key)
     assert answer.status_code == 200, answer.text
@@ -61,17 +74,18 @@ async def test_the_shape_and_the_exact_numbers(desk: Desk) -> None:
 
 
 async def test_the_newest_is_last_and_so_many_come(desk: Desk) -> None:
-    heard(desk, "PORT-001", *({**FILLED, "orderId": n} for n in range(60)))
+    alone = a_tenant(desk)
+    heard(desk, f"PORT-{alone}", *({**FILLED, "orderId": n} for n in range(60)))
     for query, count in (
         ("", 50),
-        ("?count=3", 3),
-        ("?limit=3", 3),
-        ("?count=3&limit=3", 3),
-        ("?count=60", 60),
+        ("&count=3", 3),
+        ("&limit=3", 3),
+        ("&count=3&limit=3", 3),
+        ("&count=60", 60),
     ):
-        found = [event["json"]["orderId"] for event in await tail(desk, query)]
+        found = [event["json"]["orderId"] for event in await tail(desk, f"?tenant={alone}{query}")]
         assert found == list(range(60 - count, 60)), query
-    ids = [event["id"] for event in await tail(desk)]
+    ids = [event["id"] for event in await tail(desk, f"?tenant={alone}")]
     assert len(set(ids)) == 50
 
 
@@ -84,17 +98,18 @@ async def test_queries_that_make_no_sense(desk: Desk, query: str) -> None:
 
 
 async def test_only_ones_own_portfolios_are_heard(desk: Desk) -> None:
-    heard(desk, "PORT-001", FILLED)
-    heard(desk, "PORT-002", {**FILLED, "symbol": "ZN"})
-    heard(desk, None, {**FILLED, "symbol": "of somebody else"})
-    assert {event["json"]["symbol"] for event in await tail(desk, "?count=3")} == {
-        "ES",
-        "ZN",
-        "of somebody else",
-    }
+    ours, theirs, nobodys = hint(), hint(), hint()
+    for portfolio_id, symbol in (("PORT-001", ours), ("PORT-002", theirs), (None, nobodys)):
+        heard(desk, portfolio_id, {**FILLED, "symbol": symbol})
+
+    async def told(query: str, key: str = "secret-viewer") -> set[str]:
+        found = {event["json"].get("symbol") for event in await tail(desk, query, key)}
+        return found & {ours, theirs, nobodys}
+
+    assert await told("?count=1000") == {ours, theirs, nobodys}
     for key in (SECOND, "secret-by-account"):
-        assert {event["json"]["symbol"] for event in await tail(desk, "?count=1000", key)} == {"ZN"}
-    assert {event["json"]["symbol"] for event in await tail(desk, "?tenant=other")} == {"ZN"}
+        assert await told("?count=1000", key) == {theirs}
+    assert await told("?tenant=other") == {theirs}
     refused(await desk.get("/ib/events/tail?tenant=nobody"), 422, "INVALID_TENANT")
 
 

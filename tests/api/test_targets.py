@@ -133,6 +133,8 @@ async def test_health_is_open_and_says_which_accounts_are_connected(desk: Desk) 
         ({"orders": [{**ROW, "expected_price": 0, "tolerance_pct": 1}]}, "orders.0.expected_price"),
         ({"orders": [{**ROW, "expected_price": 1, "tolerance_pct": -1}]}, "orders.0.tolerance_pct"),
         ({"orders": [{**ROW, "expected_price": 1, "tolerance_pct": 100}]}, "orders.0.tolerance_pct"),
+        ({"orders": [ROW, {**ROW, "symbol": "MSFT", "expected_price": 1}]}, "orders.1.tolerance_pct"),
+        ({"orders": [{**ROW, "expected_price": 1, "limit_price": 1}]}, "orders.0.tolerance_pct"),
         ({"orders": [ROW, {**ROW, "quantity": 5}]}, "body"),
         ({"orders": [ROW, {**ROW, "symbol": "aapl"}]}, "body"),
         ({"orders": [{**ROW, "symbol": f"S{n}"} for n in range(1001)]}, "orders"),
@@ -196,6 +198,18 @@ async def test_a_target_is_of_all_that_an_account_holds(desk: Desk) -> None:
     assert "out of the key's reach" in problem["detail"]
 
 
+@pytest.mark.parametrize(
+    ("prices", "missing"),
+    [({"expected_price": 1}, "tolerance_pct is required"), ({"tolerance_pct": 1}, "needs expected_price")],
+)
+async def test_a_half_of_a_protection_is_none(desk: Desk, prices: dict[str, int], missing: str) -> None:
+    """It would be a market order, and whoever gave a price did not mean one."""
+    answer = await post(desk, {"orders": [{**ROW, **prices}]})
+    problem = refused(answer, 400, "VALIDATION_FAILED", "orders.0.tolerance_pct")
+    assert [error["field"] for error in problem["errors"]] == ["orders.0.tolerance_pct"]
+    assert missing in problem["detail"].replace(":", "")
+
+
 # -- batches that are there --------------------------------------------------------------------------
 
 
@@ -233,6 +247,18 @@ async def test_a_broker_that_is_away_leaves_what_the_book_knows(desk: Desk) -> N
         ],
     }
     assert posted.submitted_at.isoformat(timespec="seconds").endswith("+00:00")
+
+
+async def test_what_nobody_carried_out_in_its_time_is_not_said_to_be_on_its_way(desk: Desk) -> None:
+    """Also after its workflow was ended by somebody; what was refused before keeps its own reason."""
+    posted = kept(desk, send_by=datetime.now(UTC) - timedelta(seconds=60))
+    refusal = Refusal(code="INVALID_INSTRUMENT", message="'MSFT' is not one known instrument.")
+    desk.context.store.targets.keep(f"{posted.batch_id}/1", refusal)
+    first, second = (await desk.get(f"{ORDERS}/{posted.batch_id}")).json()["orders"]
+    assert (first["status"], second["status"], second["error"]) == ("error", "error", refusal.message)
+    assert first["error"].startswith(
+        f"Not carried out: nobody came to it before {posted.send_by:%Y-%m-%dT%H:%M}"
+    )
 
 
 async def test_the_last_hundred_newest_first_within_reach(desk: Desk) -> None:

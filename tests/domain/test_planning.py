@@ -65,7 +65,13 @@ def legs(of: Plan) -> list[tuple[Direction, Decimal]]:
 def standings(draw: st.DrawFn) -> tuple[WorkingOrder, ...]:
     amounts = draw(st.lists(AMOUNTS.filter(bool), max_size=6))
     return tuple(
-        works(amount, f"ORD-{n}", ours=draw(st.booleans()), is_ending=draw(st.booleans()))
+        works(
+            amount,
+            f"ORD-{n}",
+            ours=draw(st.booleans()),
+            is_ending=draw(st.booleans()),
+            is_overdue=draw(st.booleans()),
+        )
         for n, amount in enumerate(amounts)
     )
 
@@ -127,6 +133,11 @@ def test_ours_are_ended_where_they_lead_elsewhere_or_further() -> None:
 def test_one_of_ours_that_ends_already_is_waited_for() -> None:
     assert made(100, 0, works(60, ours=True, is_ending=True)).ends == ("ORD-1",)
     assert made(100, 0, works(60, is_ending=True)).ends == (), "another's may still be executed and counts"
+
+
+def test_one_of_ours_that_may_never_be_sent_is_ended() -> None:
+    assert made(100, 0, works(60, ours=True, is_overdue=True)).ends == ("ORD-1",)
+    assert made(100, 0, works(60, is_overdue=True)).working == 60, "another's is never ended"
 
 
 def test_one_of_ours_that_failed_its_check_is_ended_so_that_no_override_wakes_it() -> None:

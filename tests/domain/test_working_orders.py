@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from oms.domain import commands as cmd
+from oms.domain.handling import Handling
 from oms.domain.programs.planning import pending, plan, working_order
 from oms.domain.programs.targets import AIMED_BY, Exposure, ending
 from oms.domain.terms import Role, State
-from tests.domain.orders import Desk, executed, in_state, reported, straight_through
+from tests.domain.orders import NOW, Desk, executed, in_state, reported, straight_through
 from tests.domain.test_planning import aim
 
 BEFORE_A_FILL = (
@@ -102,3 +104,20 @@ def test_the_pm_ends_what_it_opened_and_asks_once() -> None:
 def test_a_desk_is_seen_as_the_plan_sees_it() -> None:
     assert working_order(Desk().order) is None
     assert working_order(in_state(State.FILLED).order) is None
+
+
+def test_an_order_is_overdue_when_no_venue_has_acknowledged_it_in_time() -> None:
+    """Sent, or in doubt, is no acknowledgement: what a venue has is found out by ending it."""
+    desk = straight_through(handling=Handling(send_by=NOW))
+    for placed in (False, True):
+        seen = [working_order(desk.order, now) for now in (NOW - timedelta(seconds=1), NOW, None)]
+        assert [one is not None and one.is_overdue for one in seen] == [False, True, False], placed
+        desk.drive()
+    placement_id = desk.order.placements[0].placement_id
+    for status in ("SENT", "WORKING"):
+        desk.observe(reported(status, "0", placement_id=placement_id))
+        seen = working_order(desk.order, NOW)
+        assert (seen is not None and seen.is_overdue) == (status == "SENT")
+    endless = working_order(straight_through().order, NOW)
+    assert endless is not None
+    assert not endless.is_overdue

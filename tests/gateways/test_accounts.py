@@ -1,7 +1,7 @@
 """Reading an account: what is there, what of it nobody ordered here, what it is worth; and never a guess."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,9 @@ from tests.gateways.rig import ACCOUNT, FUTURE, Rig, eventually, ticket
 
 from oms.domain.programs.targets import AccountRead, BrokerPosition
 from oms.domain.reference import InstrumentTerms
-from oms.domain.terms import Direction, PlacementStatus
+from oms.domain.terms import Direction
 from oms.gateways.errors import GatewayNotReady
 from oms.gateways.ibkr import IBKRGateway, accounts
-from oms.paper.faults import FaultKind
 from oms.paper.ib_gateway import PaperIBGateway
 from oms.paper.market import MarketSettings
 
@@ -60,6 +59,12 @@ def counted(gateway: IBKRGateway, monkeypatch: pytest.MonkeyPatch, name: str) ->
     return asked
 
 
+def later(gateway: IBKRGateway, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Looks that are made from now on are made so much later."""
+    now = gateway._clock()
+    monkeypatch.setattr(gateway._accounts._sides, "_clock", lambda: now + int(seconds * 1e9))
+
+
 async def test_an_account_is_what_it_holds_and_what_it_is_worth(rig: Rig) -> None:
     gateway = await rig.gateway()
     await filled(rig, gateway, "30")
@@ -81,10 +86,13 @@ async def test_an_account_without_positions_is_empty_and_has_its_value(rig: Rig)
     assert (read.positions, read.net_liquidation) == ((), rig.paper._desk.accounts.net_liquidation(ACCOUNT))
 
 
-async def test_what_nobody_ordered_here_is_unbooked(rig: Rig, them: IB) -> None:
+async def test_what_nobody_ordered_here_is_unbooked(
+    rig: Rig, them: IB, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gateway = await rig.gateway()
     await filled(rig, gateway, "30")
     await traded(them, "SELL", 50)
+    later(gateway, monkeypatch, 15)
     held = only(await gateway.read_account(ACCOUNT))
     assert (held.quantity, held.unbooked, held.steady) == (-20, -50, True)
 
@@ -146,88 +154,6 @@ async def test_who_asks_while_the_broker_is_asked_gets_a_newer_answer(
     answered.set()
     assert {(await other).away for other in others} == {None}
     assert len(positions) == 2
-
-
-async def test_a_gap_is_waited_for_once_and_then_known(
-    rig: Rig, them: IB, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gateway = await rig.gateway()
-    await eventually(lambda: gateway._positions.last)
-    await traded(them, "BUY", 5)
-    positions = counted(gateway, monkeypatch, "reqPositions")
-    assert only(await gateway.read_account(ACCOUNT)).steady
-    assert len(positions) == 2
-    assert only(await gateway.read_account(ACCOUNT)).steady
-    assert len(positions) == 3
-    await traded(them, "BUY", 5)
-    held = only(await gateway.read_account(ACCOUNT))
-    assert (held.unbooked, held.steady, len(positions)) == (10, True, 5)
-
-
-def growing(gateway: IBKRGateway) -> Callable[[], Any]:
-    """Each reading shows one more than the last."""
-    ask, times = gateway._wire.positions, iter(range(1, 1000))
-
-    async def positions() -> Any:
-        more = next(times)
-        return [one._replace(position=one.position + more) for one in await ask()]
-
-    return positions
-
-
-async def test_what_moves_from_look_to_look_is_not_steady_and_ends(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gateway = await rig.gateway(grace_seconds=0.05)
-    await filled(rig, gateway, "10")
-    await eventually(lambda: gateway._positions.last)
-    monkeypatch.setattr(gateway._wire, "positions", growing(gateway))
-    held = only(await gateway.read_account(ACCOUNT))
-    assert (held.unbooked, held.steady) == (3, False)
-
-
-async def test_what_is_executed_between_the_two_sides_is_no_gap(
-    rig: Rig, them: IB, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Theirs is read, an order is filled and booked, ours is read: the second look shows no gap."""
-    gateway = await rig.gateway(grace_seconds=0.05)
-    await eventually(lambda: gateway._positions.last)
-    ask, looks = gateway._wire.positions, []
-
-    async def positions() -> Any:
-        looks.append(await ask())
-        if len(looks) == 1:
-            await filled(rig, gateway, "10")
-        return looks[-1]
-
-    monkeypatch.setattr(gateway._wire, "positions", positions)
-    held = only(await gateway.read_account(ACCOUNT))
-    assert (held.quantity, held.unbooked, held.steady, len(looks)) == (10, 0, True, 2)
-
-
-async def test_an_execution_that_nobody_told_of_is_asked_for(rig: Rig) -> None:
-    gateway = await rig.gateway(grace_seconds=0.05)
-    rig.paper.faults.rates = {FaultKind.EXECUTION_MISSING: 1.0}
-    order = ticket(quantity="10")
-    await gateway.place(order)
-    await eventually(lambda: PlacementStatus.FILLED in rig.orders.statuses(order))
-    assert rig.orders.executions(order) == []
-    held = only(await gateway.read_account(ACCOUNT))
-    assert (held.quantity, held.unbooked, held.steady) == (10, 0, True)
-    assert len(await rig.fills(order)) == 1
-
-
-async def test_executions_that_do_not_come_leave_the_gap_unsteady(
-    rig: Rig, them: IB, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def broken() -> None:
-        raise ConnectionError("the connection broke before the answer")
-
-    gateway = await rig.gateway()
-    await traded(them, "BUY", 5)
-    monkeypatch.setattr(gateway._accounts._executions, "_ask", broken)
-    held = only(await gateway.read_account(ACCOUNT))
-    assert (held.quantity, held.unbooked, held.steady) == (5, 5, False)
 
 
 async def test_instruments_that_we_know_and_do_not_hold_are_named(rig: Rig, them: IB) -> None:
@@ -316,8 +242,11 @@ async def test_a_connection_that_breaks_meanwhile_is_no_answer(
     reading = asyncio.create_task(gateway.read_account(ACCOUNT))
     await asyncio.sleep(0)
     rig.paper.drop_connections()
-    with pytest.raises(GatewayNotReady, match="positions"):
+    with pytest.raises(
+        GatewayNotReady, match="did not tell the positions: the connection broke before"
+    ) as told:
         await reading
+    assert "Error(" not in str(told.value)
 
 
 async def test_a_value_that_does_not_come_leaves_the_positions(

@@ -9,6 +9,7 @@ from ib_async import IB, LimitOrder, MarketOrder, Stock
 from tests.gateways.rig import Rig, eventually, resting, status, ticket
 
 from oms.domain.control import ControlKind
+from oms.domain.reference import InstrumentTerms
 from oms.domain.terms import PlacementStatus
 from oms.store import ForeignOrder
 
@@ -164,3 +165,17 @@ async def test_a_second_life_of_the_gateway_tells_of_no_order_again(rig: Rig, th
     await rig.reconciled(second)
     assert len(told(rig)) == 1
     assert [(kept.status, kept.filled) for kept in foreign(rig)] == [("Filled", 20)]
+
+
+async def test_what_they_may_still_trade_counts_for_a_target(rig: Rig, them: IB) -> None:
+    rig.store.reference.put_instrument(InstrumentTerms(symbol="AAPL", conid=265598), "INS-AAPL")
+    gateway = await rig.gateway()
+    trade = them.placeOrder(contract(), LimitOrder("SELL", 20, 500.0, account="DU123456"))
+    await eventually(lambda: trade.orderStatus.status == "Submitted")
+    await rig.reconciled(gateway)
+    (works,) = rig.store.targets.exposure("DU123456", "INS-AAPL").working
+    assert (works.order_id, works.pending, works.ours) == (f"perm/{trade.order.permId}", -20, False)
+    them.cancelOrder(trade.order)
+    await eventually(trade.isDone)
+    await rig.reconciled(gateway)
+    assert rig.store.targets.exposure("DU123456", "INS-AAPL").working == ()

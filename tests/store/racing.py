@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from decimal import Decimal
 from multiprocessing import get_context
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from tests.store.commanding import WINDOW_NS, command
 
 from oms.domain.programs.targets import Plan
-from oms.store import Store
+from oms.domain.programs.tenants import Tenant
+from oms.store import Store, Taken
 
 PROCESSES, THREADS = 4, 13
 
@@ -35,11 +37,31 @@ def _of_a_plan(store: Store, number: int) -> tuple[str, bool]:
     return str(kept.held), kept == plan
 
 
+def _of_a_tenant(store: Store, number: int) -> tuple[str, bool]:
+    own = f"PORT-{number}"
+    with suppress(Taken):
+        store.tenants.put(Tenant(tenant="raced", portfolio_id=own))
+    kept = store.tenants.get("raced")
+    assert kept is not None
+    return kept.portfolio_id, kept.portfolio_id == own
+
+
+def _of_a_portfolio(store: Store, number: int) -> tuple[str, bool]:
+    own = f"tenant-{number}"
+    with suppress(Taken):
+        store.tenants.put(Tenant(tenant=own, portfolio_id="PORT-raced"))
+    kept = store.tenants.of_portfolio("PORT-raced")
+    assert kept is not None
+    return kept.tenant, kept.tenant == own
+
+
 CLAIMS: dict[str, Callable[[Store, int], tuple[str, bool]]] = {
     "key": _of_a_key,
     "digest": _of_a_digest,
     "nonce": _of_a_nonce,
     "plan": _of_a_plan,
+    "tenant": _of_a_tenant,
+    "portfolio": _of_a_portfolio,
 }
 
 

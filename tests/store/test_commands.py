@@ -162,13 +162,21 @@ def test_a_portfolio_is_one_tenants(store: Store) -> None:
         store.tenants.put(Tenant(tenant="other", portfolio_id="PORT-001"))
     assert store.tenants.get("other") is None
     other = store.tenants.put(Tenant(tenant="other", portfolio_id="PORT-002"))
-    with pytest.raises(Taken, match="PORT-002"):
+    with pytest.raises(Taken, match="nts"):
         store.tenants.put(Tenant(tenant="nts", portfolio_id="PORT-002"))
     assert store.tenants.list() == (nts, other)
     assert store.tenants.list(["PORT-002"]) == (other,)
     assert store.tenants.list([]) == ()
-    moved = store.tenants.put(Tenant(tenant="nts", portfolio_id="PORT-003"))
-    assert (store.tenants.of_portfolio("PORT-001"), store.tenants.get("nts")) == (None, moved)
+
+
+def test_a_tenant_stays_in_its_portfolio(store: Store) -> None:
+    """Its orders are there."""
+    nts = store.tenants.put(Tenant(tenant="nts", portfolio_id="PORT-001"))
+    with pytest.raises(Taken, match="nts"):
+        store.tenants.put(Tenant(tenant="nts", portfolio_id="PORT-003"))
+    assert (store.tenants.get("nts"), store.tenants.of_portfolio("PORT-003")) == (nts, None)
+    described = store.tenants.put(nts.model_copy(update={"accounts": ("ACCT-2",)}))
+    assert store.tenants.get("nts") == described != nts
 
 
 def test_all_kinds_and_statuses_are_read_back(store: Store) -> None:

@@ -91,3 +91,33 @@ def test_executions_add_up_once_and_corrections_replace(store: Store) -> None:
     assert len(store.foreign.executions("perm/7")) == 5
     assert store.foreign.executions("perm/8") == ()
     assert store.foreign.keep("ibkr", [], [], NS) == ()
+
+
+def working(key: str = "perm/7", second: int = 0, **more: Any) -> ForeignOrder:
+    told = {"account": "DU1", "symbol": "AAPL", "sec_type": "STK", "conid": 265598, "action": "BUY"}
+    return order(key, second, **{**told, "quantity": Decimal(100), "status": "Submitted", **more})
+
+
+def test_what_may_still_trade_in_an_account(store: Store) -> None:
+    told = [
+        working(filled=Decimal("30.5")),
+        working("perm/8", 1, action="SELL"),
+        working("perm/9", 2, status="Filled"),
+        working("perm/10", 3, account="DU2"),
+        order("perm/11", 4, account="DU1", status="Submitted"),
+    ]
+    store.foreign.keep("ibkr", told, [], NS)
+    found = [(one.key, one.pending) for one in store.foreign.working_in("DU1")]
+    assert found == [("perm/7", Decimal("69.5")), ("perm/8", -100), ("perm/11", 0)]
+
+
+def test_an_order_that_several_have_seen_is_one_and_the_last_word_counts(store: Store) -> None:
+    """Under its client's number first, and another gateway has taken over since."""
+    store.foreign.keep("ibkr", [working("9:5", client_id=9, order_id=5)], [], NS)
+    store.foreign.keep("ibkr", [working(client_id=9, order_id=5, filled=Decimal(10))], [], NS)
+    store.foreign.keep("ibkr", [working("perm/8"), working("perm/9")], [], NS)
+    later = [working("perm/7", 5, gateway="other", client_id=9, order_id=5, filled=Decimal(20))]
+    later.append(working("perm/8", 5, gateway="other"))
+    store.foreign.keep("other", [*later, working("perm/9", 6, gateway="other", status="Cancelled")], [], NS)
+    found = [(one.key, one.gateway, one.pending) for one in store.foreign.working_in("DU1")]
+    assert found == [("perm/7", "other", 80), ("perm/8", "other", 100)]

@@ -14,6 +14,9 @@ from oms.store import InboxMessage, Intent, IntentState, Store
 from oms.store.held import Held
 
 FORD = Instrument(instrument_id="INS-F", symbol="F")
+ACCOUNTS = frozenset({"DU1", "DU2"})
+LATER = NS * 2
+"""Nothing was heard since then."""
 _numbers = itertools.count(1)
 
 
@@ -50,20 +53,22 @@ def sent(store: Store, tale: Tale, account: str = "DU1", gateway: str = "ibkr") 
     return tale
 
 
-def heard(store: Store, tale: Tale, *executions: Executed, delivered: bool = False) -> None:
+def heard(
+    store: Store, tale: Tale, *executions: Executed, delivered: bool = False, gateway: str = "ibkr"
+) -> None:
     """Put executions into the inbox, where a gateway keeps them first."""
-    before = {row.id for row in store.inbox.undelivered("ibkr")}
+    before = {row.id for row in store.inbox.undelivered(gateway)}
     messages = [
         InboxMessage(natural_key=f"exec/{one.exec_id}", order_id=tale.id, fact=one, ts_init_ns=NS)
         for one in executions
     ]
-    store.inbox.add("ibkr", messages)
+    store.inbox.add(gateway, messages)
     if delivered:
-        store.inbox.delivered({row.id for row in store.inbox.undelivered("ibkr")} - before)
+        store.inbox.delivered({row.id for row in store.inbox.undelivered(gateway)} - before)
 
 
 def quantities(store: Store) -> dict[tuple[str, str], Decimal]:
-    return {(one.account, one.instrument_id): one.quantity for one in store.held.by("ibkr")}
+    return {(one.account, one.instrument_id): one.quantity for one in store.held.by(ACCOUNTS, LATER)}
 
 
 def placed(
@@ -78,7 +83,7 @@ def test_fills_add_up_by_broker_account_and_instrument(store: Store) -> None:
     ford = placed(store, Direction.SELL_SHORT, FORD).filled(5).recorded(store)
     placed(store, account="DU2", gateway="other").filled(1).recorded(store)
     assert quantities(store) == {("DU1", "INS-AAPL"): 70, ("DU1", "INS-F"): -5, ("DU2", "INS-AAPL"): 1}
-    assert store.held.by("ibkr")[1] == Held(
+    assert store.held.by(ACCOUNTS, LATER)[1] == Held(
         "DU1", "INS-F", Decimal(-5), ford.order.placements[-1].placement_id
     )
 
@@ -136,3 +141,38 @@ def test_an_orphan_is_not_ours(store: Store) -> None:
     heard(store, tale, tale.execution(10, 5, "E1.01"))
     store.inbox.orphan([row.id for row in store.inbox.undelivered("ibkr")], "no such order")
     assert quantities(store) == {}
+
+
+def test_what_another_gateway_has_heard_is_ours_and_counts_once(store: Store) -> None:
+    """After a failover the first gateway's inbox may still wait, and the second one hears the same executions."""
+    tale = placed(store, gateway="first")
+    execution = tale.execution(10, 5, "E1.01")
+    heard(store, tale, execution, gateway="first")
+    assert quantities(store) == {("DU1", "INS-AAPL"): 10}
+    heard(store, tale, execution, gateway="second")
+    assert quantities(store) == {("DU1", "INS-AAPL"): 10}
+    tale.hear(execution).recorded(store)
+    assert quantities(store) == {("DU1", "INS-AAPL"): 10}
+
+
+def test_other_accounts_are_left_out(store: Store) -> None:
+    placed(store, account="DU1").filled(1).recorded(store)
+    other = placed(store, account="DU3")
+    heard(store, other, other.execution(10, 5, "E1.01"))
+    assert quantities(store) == {("DU1", "INS-AAPL"): 1}
+
+
+def test_what_was_heard_of_lately_is_named_also_where_it_is_flat(store: Store) -> None:
+    bought, sold, ford = placed(store), placed(store, Direction.SELL), placed(store, instrument=FORD)
+    first, second = bought.execution(30, 5, "E1.01"), sold.execution(30, 5, "E2.01")
+    heard(store, bought, first.model_copy(update={"ts_init_ns": NS}))
+    heard(store, sold, second.model_copy(update={"ts_init_ns": NS + 1}), delivered=True)
+    ford.filled(5).recorded(store)
+    for recorded in (False, True):
+        if recorded:
+            bought.hear(first).recorded(store)
+            sold.hear(second).recorded(store)
+        flat, held = store.held.by(ACCOUNTS, NS + 1)
+        assert (flat.instrument_id, flat.quantity, flat.lately) == ("INS-AAPL", 0, True)
+        assert (held.instrument_id, held.quantity, held.lately) == ("INS-F", 5, False)
+        assert [one.instrument_id for one in store.held.by(ACCOUNTS, NS + 2)] == ["INS-F"]

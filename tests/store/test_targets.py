@@ -269,3 +269,17 @@ def test_an_instrument_is_looked_at_by_itself(store: Store) -> None:
     for instrument in (APPLE, FORD):
         exposure = store.targets.exposure("DU1", instrument.instrument_id)
         assert (exposure.booked, pending(exposure)) == (1, [99])
+
+
+def test_a_plan_is_overtaken_by_a_later_one_for_the_same_target(store: Store) -> None:
+    for aim_id, target in (("b/0", "DU1/INS-1"), ("b/1", "DU1/INS-2"), ("c/0", "DU1/INS-1"), ("d/0", None)):
+        store.targets.plan_once(aim_id, plan(), target)
+    store.targets.plan_once("b/0", plan(), "DU1/INS-1")
+    store.targets.keep("e/0", refusal())
+    aims = ("b/0", "b/1", "c/0", "d/0", "e/0", "nobody")
+    assert [store.targets.is_overtaken(aim_id) for aim_id in aims] == [True, *[False] * 5]
+    store.targets.plan_once("b/1", plan(), "DU1/INS-2")
+    store.targets.plan_once("f/0", plan(), "DU1/INS-2")
+    assert store.targets.is_overtaken("b/1")
+    assert store.targets.keep("b/1", refusal()) == refusal()
+    assert store.targets.is_overtaken("b/1"), "a refusal changes nothing of that"

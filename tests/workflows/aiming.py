@@ -54,11 +54,15 @@ _numbers = itertools.count(1)
 
 
 class CountingVenue(ScriptedVenue):
-    """Works what it is sent, or fills it where the symbol is in `filled`, and keeps count as a broker would."""
+    """Works what it is sent, or fills it where the symbol is in `filled`, and keeps count as a broker would.
+
+    Of symbols in `silent` it does not say whether it has the order.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.filled: set[str] = set()
+        self.silent: set[str] = set()
         self.refuses_cancels: set[str] = set()
         self.placed: dict[str, PlacementTicket] = {}
         self.readings = 0
@@ -72,7 +76,9 @@ class CountingVenue(ScriptedVenue):
         self.placed.setdefault(ticket.placement_id, ticket)
         if fresh and (ticket.order_id, "place") not in self._scripts:
             filled = ticket.instrument.symbol in self.filled
-            self.will(ticket.order_id, "place", fills(plain(ticket.quantity)) if filled else WORKS)
+            silent = ticket.instrument.symbol in self.silent
+            says = _says_nothing if silent else fills(plain(ticket.quantity)) if filled else WORKS
+            self.will(ticket.order_id, "place", says)
             if ticket.instrument.symbol in self.refuses_cancels:
                 self.will(ticket.order_id, "cancel", _says_nothing)
         return await super().place(ticket)
@@ -238,7 +244,7 @@ class Range:
                 client,
                 task_queue=DESK_QUEUE,
                 workflows=[TargetWorkflow, TargetBatchWorkflow],
-                activities=[acts.keep_batch, acts.plan_aim, acts.open_legs, acts.end_orders],
+                activities=[acts.keep_batch, acts.batch_is_kept, acts.bring, acts.end_orders],
                 workflow_runner=UnsandboxedWorkflowRunner(),
                 sticky_queue_schedule_to_start_timeout=timedelta(seconds=0.5),
             ),
@@ -254,6 +260,7 @@ class Dying:
         self._real, self._at, self._when, self._names = real, at, when, names
         self.calls: list[str] = []
         self.hangs = asyncio.Event()
+        self._revived = asyncio.Event()
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(self._real, name)
@@ -262,16 +269,20 @@ class Dying:
 
         async def call(*args: Any, **given: Any) -> Any:
             if self.hangs.is_set():
-                await asyncio.Event().wait()
+                await self._revived.wait()
             self.calls.append(name)
             if len(self.calls) - 1 != self._at:
                 return await real(*args, **given)
-            if self._when == AFTER:
-                await real(*args, **given)
+            answer = await real(*args, **given) if self._when == AFTER else None
             self.hangs.set()
-            return await asyncio.Event().wait()
+            await self._revived.wait()
+            return answer if self._when == AFTER else await real(*args, **given)
 
         return call
+
+    def revive(self) -> None:
+        """It was only slow."""
+        self._revived.set()
 
 
 def book_of(world: World) -> OrderBook:

@@ -13,13 +13,17 @@ from temporalio.worker import Worker
 
 from oms.activities.flattening import FlattenActivities
 from oms.api.aiming import Targets
+from oms.domain.drafting import nanoseconds
 from oms.domain.errors import Code
 from oms.domain.order import Order
+from oms.domain.programs.events import RECEIVED
 from oms.domain.programs.outcomes import CommandOutcome, CommandStatus, Part
 from oms.domain.programs.targets import AccountRead, BrokerPosition
+from oms.domain.programs.tenants import Tenant
 from oms.domain.reference import InstrumentTerms, Portfolio
-from oms.domain.terms import OrderType, State
+from oms.domain.terms import OrderType, Role, State
 from oms.gateways.errors import GatewayNotReady
+from oms.store import ForeignOrder
 from oms.workers.order_worker import build_command_worker, build_desk_worker
 from oms.workflows import flattening
 from oms.workflows.programs import TARGET_QUEUE
@@ -168,6 +172,22 @@ async def test_in_a_shared_account_only_what_is_the_portfolios_own(aims: Range) 
     assert "others trade in" in outcome.detail
 
 
+async def test_an_account_that_others_begin_to_trade_in_meanwhile(aims: Range) -> None:
+    """A flatten may wait for its gateway for an hour: what is the portfolio's own is looked at when it goes on."""
+    async with commanding.commanding(aims.world):
+        await (await hand_in(aims.world, submit(entry(2)))).outcome()
+        await until(lambda: aims.store.targets.held_in(ACCOUNT), "the fill")
+        aims.venue.accounts[ACCOUNT] = GatewayNotReady("the session is being restored")
+        given = await flatten(aims.world)
+        await until(lambda: aims.venue.readings >= 1, "the first reading")
+        other = Portfolio(portfolio_id="PORT-003", name="Beside", default_account_id="ACCT-001")
+        aims.store.reference.put_portfolio(other)
+        holds(aims, position("ES", 9).model_copy(update={"unbooked": 7}), position("NQ", 4))
+        outcome = await given.outcome()
+    assert sent(aims.world, outcome) == {"ES": ("Sell", 2)}
+    assert "others trade in" in (outcome.detail or "")
+
+
 async def test_a_gateway_that_comes_back_is_asked_then(aims: Range) -> None:
     aims.venue.accounts[ACCOUNT] = GatewayNotReady("the session is being restored")
     async with commanding.commanding(aims.world):
@@ -213,6 +233,27 @@ async def test_a_dry_run_says_what_it_would_do(aims: Range) -> None:
     assert all_orders(aims.world) == []
 
 
+async def test_a_dry_run_reckons_with_the_orders_that_it_would_end(aims: Range) -> None:
+    async with commanding.commanding(aims.world):
+        order = await working(aims, 1, "SELL")
+        holds(aims, position("ES", 3))
+        ending = await (await flatten(aims.world, dry_run=True)).outcome()
+        beside = await (await flatten(aims.world, dry_run=True, cancel_open_first=False)).outcome()
+    assert [leg.detail for leg in ending.orders] == ["dry run: Sell 3"]
+    assert ending.detail == f"dry run: ended first would be {order.order_id}"
+    assert [leg.detail for leg in beside.orders] == ["dry run: Sell 2"]
+    assert beside.detail is None
+    assert aims.store.orders.get(order.order_id).state is State.ROUTED
+
+
+async def test_where_nothing_is_held_it_says_so(aims: Range) -> None:
+    holds(aims, position("AAPL", 100, sec_type="STK"))
+    async with commanding.commanding(aims.world):
+        outcome = await (await flatten(aims.world, sec_types=["FUT", "OPT"])).outcome()
+    assert (outcome.status, outcome.orders) == (CommandStatus.DONE, ())
+    assert outcome.detail == f"nothing of FUT, OPT to flatten is held in {ACCOUNT}"
+
+
 async def test_an_account_that_is_not_the_tenants_or_out_of_reach_is_refused(aims: Range) -> None:
     holds(aims, position("ES", 3))
     beyond = signed("oms.flatten", {}).model_copy(update={"reach": ("ACCT-002",)})
@@ -223,6 +264,28 @@ async def test_an_account_that_is_not_the_tenants_or_out_of_reach_is_refused(aim
     codes = [outcome.refusal.code for outcome in refused if outcome.refusal is not None]
     assert codes == [Code.INVALID_ACCOUNT] * 3 + [Code.INVALID_TENANT]
     assert all_orders(aims.world) == []
+
+
+async def test_an_account_that_the_key_has_lost_since_is_refused(aims: Range) -> None:
+    aims.store.tenants.put(Tenant(tenant="nts", portfolio_id="PORT-001", accounts=("ACCT-002",)))
+    aims.store.keys.create("program", [Role.PM], "secret-program", accounts=["ACCT-001"])
+    async with commanding.commanding(aims.world):
+        outcome = await (await flatten(aims.world, account="ACCT-002")).outcome()
+    assert outcome.status is CommandStatus.REFUSED
+    assert outcome.refusal is not None
+    assert outcome.refusal.code == Code.INVALID_ACCOUNT
+
+
+async def test_a_leg_is_announced_before_the_venue_speaks_of_it(aims: Range) -> None:
+    holds(aims, position("ES", 3))
+    async with commanding.commanding(aims.world):
+        given = await flatten(aims.world)
+        outcome = await given.outcome()
+    order = given.order(outcome.orders[0])
+    (event,) = aims.store.venue_events.tail(1, message_id=given.asked.message_id)
+    assert (event.event_type, event.order_id, event.order_index) == (RECEIVED, order.order_id, 0)
+    assert (event.body["action"], event.body["totalQuantity"]) == ("SELL", 3)
+    assert event.ts_init_ns < nanoseconds(order.created_at)
 
 
 @asynccontextmanager
@@ -253,3 +316,67 @@ async def test_a_crash_between_two_legs_is_not_seen(aims: Range, when: str) -> N
         outcome = await given.outcome()
     assert sent(aims.world, outcome) == {"ES": ("Sell", 3), "NQ": ("BuyToCover", 2)}
     assert len(given.orders()) == 2
+
+
+async def test_one_contract_under_two_descriptions_is_one_leg(aims: Range) -> None:
+    """In an account of one's own, and in a shared one, where the books alone say what is held."""
+    for name in ("SMART", "NASDAQ"):
+        terms = InstrumentTerms(symbol="TWIN", exchange=name, conid=555)
+        aims.instruments[name] = aims.store.reference.put_instrument(terms, f"INS-{name}")
+    aims.venue.filled.add("TWIN")
+    twin = {"sec_type": "STK", "symbol": "TWIN", "conid": 555, "instrument_id": "INS-NASDAQ"}
+    async with commanding.commanding(aims.world):
+        for is_shared, asked in ((False, (100, 50)), (True, (30, 40))):
+            if is_shared:
+                other = Portfolio(portfolio_id="PORT-003", name="Beside", default_account_id="ACCT-001")
+                aims.store.reference.put_portfolio(other)
+            for name, quantity in zip(("NASDAQ", "SMART"), asked, strict=True):
+                await aims.ask(aims.aim(name, quantity))
+                await until_held(aims, quantity)
+            held = position("TWIN", asked[1]).model_copy(update={**twin, "unbooked": Decimal(0)})
+            holds(aims, held)
+            outcome = await (await flatten(aims.world, sec_types=["STK"])).outcome()
+            assert len(outcome.orders) == 1
+            await until_held(aims, 0)
+            assert aims.at_the_venue("TWIN") == 0
+
+
+async def until_held(aims: Range, quantity: int) -> None:
+    await until(lambda: sum(aims.store.targets.held_in(ACCOUNT).values()) == quantity, f"{quantity} are held")
+
+
+@pytest.mark.parametrize("written", ["BRK.B", "BRK B", "brk/b", "OTHER"])
+async def test_what_is_excluded_is_so_under_each_of_its_names(aims: Range, written: str) -> None:
+    """Ours, the broker's, that of another description, and however the share class is set apart."""
+    for number, symbol in enumerate(("BRK.B", "OTHER")):
+        terms = InstrumentTerms(symbol=symbol, conid=72063691)
+        aims.instruments[symbol] = aims.store.reference.put_instrument(terms, f"INS-BRK-{number}")
+    async with commanding.commanding(aims.world):
+        await aims.ask(aims.aim("BRK.B", 10))
+        await until(lambda: aims.orders("BRK.B") and aims.orders("BRK.B")[0].live_placements, "it works")
+        theirs = {"symbol": "BRK B", "conid": 72063691, "instrument_id": None}
+        holds(aims, position("BRK B", 9, sec_type="STK").model_copy(update=theirs), position("ES", 1))
+        outcome = await (await flatten(aims.world, exclude=[written], sec_types=["STK", "FUT"])).outcome()
+    assert sent(aims.world, outcome) == {"ES": ("Sell", 1)}
+    assert [order.state for order in aims.orders("BRK.B")] == [State.ROUTED]
+
+
+async def test_orders_of_others_count_and_are_named(aims: Range) -> None:
+    told = {"gateway": "ibkr", "account": ACCOUNT, "status": "Submitted", "origin": "TWS", "action": "SELL"}
+    seen = {"sec_type": "FUT", "conid": 0, "first_seen_ns": 1, "last_seen_ns": 1, **told}
+    orders = [
+        ForeignOrder.model_validate(
+            {"key": "perm/1", "symbol": "AAPL", "quantity": 2, **seen, "sec_type": "STK"}
+        ),
+        ForeignOrder.model_validate({"key": "perm/2", "symbol": "CL", "quantity": 5, **seen}),
+        ForeignOrder.model_validate({"key": "perm/3", "symbol": "NQ", "quantity": 5, **seen}),
+    ]
+    aims.store.foreign.keep("ibkr", orders, [], 1)
+    holds(aims, position("AAPL", 3, sec_type="STK"))
+    async with commanding.commanding(aims.world):
+        given = await flatten(aims.world, exclude=["NQ"], sec_types=["STK", "FUT"])
+        outcome = await given.outcome()
+    assert sent(aims.world, outcome) == {"AAPL": ("Sell", 1)}
+    assert (outcome.detail or "").endswith(
+        "not placed through this order book: perm/1 (SELL 2 AAPL, TWS), perm/2 (SELL 5 CL, TWS)"
+    )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -73,6 +73,19 @@ async def test_more_of_the_same_stands_beside_what_works(aims: Range) -> None:
     assert [order.state for order in aims.orders(stock)] == [State.ROUTED] * 2
 
 
+async def test_an_order_that_may_never_be_sent_does_not_count(aims: Range) -> None:
+    """Its gateway was away, and refuses to send it when it comes back: the new target has its own order."""
+    stock = aims.stock()
+    aims.venue.silent.add(stock)
+    await aims.target((stock, 100), seconds=1)
+    assert legs(await aims.target((stock, 100))) == [[]], "it may still be sent"
+    [first] = aims.orders(stock)
+    await until(lambda: datetime.now(UTC) > first.request.handling.send_by, "its time is over")
+    aims.venue.silent.discard(stock)
+    assert legs(await aims.target((stock, 100))) == [[("Buy", 100)]]
+    assert [order.state for order in aims.orders(stock)] == [State.CANCELED, State.ROUTED]
+
+
 async def test_through_zero_is_two_linked_orders(aims: Range) -> None:
     stock = aims.stock(filled=True)
     await aims.target((stock, 100))
@@ -92,6 +105,7 @@ async def test_an_order_that_does_not_end_in_time_refuses_the_new_target(aims: R
     stock = aims.stock()
     aims.venue.refuses_cancels.add(stock)
     await aims.target((stock, 100))
+    await aims.target_handle(stock).result()
     aim = aims.aim(stock, -10)
     await aims.world.client.start_workflow(
         TARGET_WORKFLOW,
@@ -135,7 +149,7 @@ async def test_prices_go_with_the_order(aims: Range) -> None:
             "tolerance_pct": "1",
         },
         {"symbol": stocks[1], "quantity": -5, "expected_price": "150.00", "tolerance_pct": "0.5"},
-        {"symbol": stocks[2], "quantity": 5, "tolerance_pct": "0.5"},
+        {"symbol": stocks[2], "quantity": 5},
     ]
     await aims.target(*rows)
     [limited], [tolerated], [market] = map(aims.orders, stocks)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from oms.api.aiming import Targets
+from oms.domain.errands import Refusal
 from oms.domain.terms import State
 from tests.stack import temporal_server, until
 from tests.workflows.aiming import AFTER, BEFORE, Dying, Range, a_range, book_of, legs
@@ -105,3 +106,50 @@ async def test_a_plan_that_was_kept_before_the_crash_is_taken_as_it_is(aims: Ran
         await until(lambda: aims.orders(stock), "the order")
     assert aims.store.targets.aim(aim.aim_id) == kept
     assert [order.order_id for order in aims.orders(stock)] == [kept.plan.legs[0].order_id]
+
+
+async def test_a_plan_that_a_later_one_has_overtaken_opens_nothing(aims: Range) -> None:
+    """Somebody ended its workflow by hand, another target came and was reached, and now the first is asked again."""
+    stock = aims.stock()
+    first, second = aims.aim(stock, 10), aims.aim(stock, 25)
+    async with aims.desk_over(Dying(book_of(aims.world), 0, BEFORE, "admit")):
+        await aims.ask(first)
+        await until(lambda: aims.store.targets.aim(first.aim_id), "the plan")
+    await aims.target_handle(stock).terminate()
+    async with aims.desk():
+        await aims.ask(second)
+        await aims.target_handle(stock).result()
+        for _ in range(2):
+            await aims.ask(first)
+            await aims.target_handle(stock).result()
+    refusal = aims.store.targets.aim(first.aim_id).refusal
+    assert refusal.message.startswith("A later target was planned")
+    assert [order.ordered_quantity for order in aims.orders(stock)] == [25]
+
+
+async def test_the_second_leg_of_a_plan_that_was_overtaken_is_not_opened(aims: Range) -> None:
+    stock = aims.stock()
+    first, second = aims.aim(stock, -50, unbooked=100), aims.aim(stock, -50, unbooked=100)
+    async with aims.desk_over(Dying(book_of(aims.world), 1, BEFORE, "admit")):
+        await aims.ask(first)
+        await until(lambda: aims.orders(stock), "its first leg")
+    await aims.target_handle(stock).terminate()
+    async with aims.desk():
+        for aim in (second, first):
+            await aims.ask(aim)
+            await aims.target_handle(stock).result()
+    assert [order.ordered_quantity for order in aims.orders(stock)] == [100, 50]
+    assert aims.store.targets.aim(first.aim_id).refusal is not None
+
+
+async def test_an_order_of_a_row_that_was_canceled_meanwhile_is_taken_back(aims: Range) -> None:
+    stock = aims.stock()
+    aim = aims.aim(stock, 10)
+    dying = Dying(book_of(aims.world), 0, AFTER, "admit")
+    async with aims.desk_over(dying):
+        await aims.ask(aim)
+        await hung(dying)
+        aims.store.targets.keep(aim.aim_id, Refusal(code="CANCELED", message="Its batch was canceled."))
+        dying.revive()
+        await until(lambda: aims.orders(stock)[0].state is State.CANCELED, "it is taken back")
+    assert [order.reason for order in aims.orders(stock)] == ["not sent: Its batch was canceled."]

@@ -28,7 +28,7 @@ _ASKED_AGAIN = 20.0
 
 
 class Targets(Protocol):
-    """Whoever aims, one aim at a time for each instrument and account; raises Refused."""
+    """Whoever aims, one aim at a time for each position of an account; raises Refused."""
 
     async def ask(self, aim: Aim) -> None: ...
 
@@ -43,6 +43,7 @@ class Aimer:
     async def brought(self, aim: Aim) -> Aimed:
         """What became of the aim. Twice: the same aim. Raises ApplicationError where Temporal is away."""
         pause, ask_at = _LOOK_SECONDS, 0.0
+        aim = await asyncio.to_thread(self._by_contract, aim)
         while True:
             if time.monotonic() >= ask_at:
                 await asked_again(self._targets.ask(aim))
@@ -52,6 +53,10 @@ class Aimer:
             aimed = await self.settled(aim.aim_id)
             if aimed is not None:
                 return aimed
+
+    def _by_contract(self, aim: Aim) -> Aim:
+        oldest = self._store.reference.one_contract(aim.instrument.instrument_id)[0]
+        return aim.model_copy(update={"contract_id": oldest})
 
     async def settled(self, aim_id: str) -> Aimed | None:
         """The aim's outcome, once there is one."""
@@ -95,7 +100,7 @@ class AimActivities:
     async def _row(self, portion: "_Portion", number: int, turns: asyncio.Semaphore) -> None:
         async with turns:
             aim_id = f"{portion.batch.batch_id}/{number}"
-            came_before = activity.info().attempt > 1
+            came_before = portion.rows.again or activity.info().attempt > 1
             aimed = await self._aimer.settled(aim_id) if came_before else None
             if aimed is None:
                 try:
@@ -113,7 +118,8 @@ class AimActivities:
         question = InstrumentQuestion(symbol=row.symbol, exchange="SMART", currency="USD")
         instrument = await self._book.instrument(question, batch.account, batch.actor)
         check_lots(row.quantity, instrument)
-        position = position_of(portion.rows.read, instrument)
+        also = await asyncio.to_thread(self._store.reference.one_contract, instrument.instrument_id)
+        position = position_of(portion.rows.read, instrument, also)
         if position is not None and not position.steady:
             if portion.rows.last:
                 raise _moving(position)

@@ -12,6 +12,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from oms.activities.alive import alive
+from oms.activities.announcing import announce
 from oms.activities.desk import Book
 from oms.activities.standing import Standing, keep, kept_before, place_of, standing_of
 from oms.domain.control import ControlEvent, ControlKind
@@ -20,7 +21,6 @@ from oms.domain.errands import Refusal
 from oms.domain.errors import Code, Refused
 from oms.domain.numbers import ZERO
 from oms.domain.programs.carrying import (
-    ENTRIES,
     NOT_REACHED,
     EntryAsk,
     EntryLook,
@@ -40,7 +40,7 @@ from oms.domain.programs.envelopes import Envelope
 from oms.domain.programs.intake import Flatten, SubmitOrders
 from oms.domain.programs.judging import judge
 from oms.domain.programs.outcomes import Commanded, CommandInput, CommandOutcome, CommandStatus, Prepared
-from oms.domain.programs.synthetic import OMS, received, taken
+from oms.domain.programs.synthetic import OMS, taken
 from oms.store import Store
 
 LOG = structlog.get_logger("oms.commands")
@@ -89,7 +89,7 @@ class CommandActivities:
     async def open_entry(self, told: EntryOpening) -> EntryOpened:
         """Open an entry's orders until one is refused. Twice: the order ids are the same, so each is opened once."""
         orders = commanded(told.order_index, told.prepared)
-        await asyncio.to_thread(self._store.commands.order_links, told.message_id, told.tenant, orders)
+        await asyncio.to_thread(self._announce_orders, told, orders)
         async with alive():
             return EntryOpened(orders=await self._opened(told, orders))
 
@@ -166,17 +166,21 @@ class CommandActivities:
             if any(each.refusal is not None for each in became):
                 became.append(order.model_copy(update={"order_id": None, "detail": NOT_REACHED}))
                 continue
-            became.append(await self._admitted(told.message_id, order, opening))
+            became.append(await self._admitted(order, opening))
         return tuple(became)
 
-    async def _admitted(self, message_id: str, order: Commanded, opening: Opening) -> Commanded:
+    def _announce_orders(self, told: EntryOpening, orders: Sequence[Commanded]) -> None:
+        """Whose orders these are, and that they come: whatever a venue says of one at once stands behind that."""
+        self._store.commands.order_links(told.message_id, told.tenant, orders)
+        announce(self._store, [opening for _, opening in told.prepared.openings], self._clock())
+
+    async def _admitted(self, order: Commanded, opening: Opening) -> Commanded:
         try:
             await self._book.admit(opening)
         except Refused as refused:
             if refused.code is Code.UNAVAILABLE:
                 raise ApplicationError(refused.message, type=refused.code) from refused
             return order.model_copy(update={"order_id": None, "refusal": Refusal.of(refused)})
-        await asyncio.to_thread(self._announce_orders, message_id, [order])
         return order
 
     def _seen(self, look: EntryLook) -> EntrySeen:
@@ -189,23 +193,10 @@ class CommandActivities:
         outcome = settling.outcome
         if outcome.status is CommandStatus.REFUSED:
             self._alarm(settling)
-        self._announce_orders(outcome.message_id, outcome.orders)
         kept = self._store.commands.get(outcome.idem_key) if settling.at_home else None
         if kept is not None and kept.message_id == outcome.message_id:
             self._store.commands.progress(outcome, self._clock())
         return outcome
-
-    def _announce_orders(self, message_id: str, orders: Sequence[Commanded]) -> None:
-        """Say of each entry that its order is in the book."""
-        events = []
-        for told in orders:
-            order = None
-            if told.order_id is not None and told.part in ENTRIES:
-                order = self._store.orders.get(told.order_id)
-            if order is not None:
-                terms = (order.order_id, order.request, order.instrument)
-                events.append(received(message_id, told.order_index, *terms, self._clock()))
-        self._store.venue_events.add(OMS, events)
 
     def _alarm(self, settling: Settling) -> None:
         """Once for each run: the log, and the control journal, of which the metric counts the refusals."""

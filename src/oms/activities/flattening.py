@@ -1,16 +1,18 @@
 """The parts of a flatten: what it may touch, which positions there are, and one of them brought to zero."""
 
 import asyncio
+from collections import defaultdict
+from decimal import Decimal
 
 from temporalio import activity
 
 from oms.activities.aiming import Aimer, Targets
 from oms.activities.alive import alive
 from oms.activities.desk import Book
-from oms.activities.standing import Standing, place_of
+from oms.activities.standing import accounts_within, place_of
 from oms.domain.errands import Refusal
-from oms.domain.errors import Code, Refused
-from oms.domain.numbers import ZERO, plain
+from oms.domain.errors import Refused
+from oms.domain.numbers import ZERO, add, plain
 from oms.domain.programs.aiming import (
     FlattenAsk,
     FlattenLeg,
@@ -21,12 +23,14 @@ from oms.domain.programs.aiming import (
     position_of,
     subject_of,
 )
+from oms.domain.programs.intake import Flatten
 from oms.domain.programs.outcomes import Commanded, Part
 from oms.domain.programs.planning import leg_id, plan
 from oms.domain.programs.targets import Aim, Aimed, BrokerPosition, Plan
-from oms.domain.reference import Account, Instrument, InstrumentQuestion
-from oms.domain.terms import SecType, Venue
-from oms.store import Store
+from oms.domain.programs.tenants import account_of
+from oms.domain.reference import Instrument, InstrumentQuestion
+from oms.domain.terms import SecType
+from oms.store import ForeignOrder, Store
 
 
 class FlattenActivities:
@@ -44,7 +48,10 @@ class FlattenActivities:
 
     @activity.defn(name="list_positions")
     async def list_positions(self, asked: FlattenRead) -> FlattenPositions:
-        """The positions that the flatten is about. Reads only."""
+        """The positions that the flatten is about. Reads only.
+
+        Whether others trade in the account is looked at again: it may have been an hour since the flatten began.
+        """
         return await asyncio.to_thread(self._positions, asked)
 
     @activity.defn(name="aim_position")
@@ -61,11 +68,17 @@ class FlattenActivities:
     def _scope(self, ask: FlattenAsk) -> FlattenScope:
         try:
             place = place_of(self._store, ask.tenant)
-            account = self._account(ask, place)
+            account = account_of(
+                place.tenant,
+                place.portfolio.default_account_id,
+                ask.given.account,
+                self._store.reference.account,
+                accounts_within(self._store, ask.asked),
+            )
         except Refused as refused:
             return FlattenScope(refusal=Refusal.of(refused))
         portfolio_id = place.portfolio.portfolio_id
-        is_shared = self._store.booked.is_traded_by_others(account.broker_account, [portfolio_id])
+        is_shared = self._is_shared(account.broker_account, portfolio_id)
         orders = self._store.targets.working_in(account.broker_account, portfolio_id if is_shared else None)
         return FlattenScope(
             account=account,
@@ -74,51 +87,61 @@ class FlattenActivities:
             working=tuple(
                 order.order_id
                 for order in orders
-                if is_meant(ask.given, order.instrument.symbol, order.instrument.sec_type)
+                if self._is_meant(ask.given, order.instrument, order.instrument.instrument_id)
             ),
         )
 
-    def _account(self, ask: FlattenAsk, place: Standing) -> Account:
-        """The account that is named, by our id or the broker's, or the tenant's own. Raises Refused: INVALID_ACCOUNT."""
-        named, reach = ask.given.account, ask.asked.reach
-        for account_id in dict.fromkeys((place.portfolio.default_account_id, *place.tenant.accounts)):
-            account = self._store.reference.account(account_id)
-            if account is None or account.venue is not Venue.IBKR:
-                continue
-            is_in_reach = reach is None or account.account_id in reach
-            if is_in_reach and named in (None, account.account_id, account.broker_account):
-                return account
-            if named is None:
-                break
-        raise Refused(
-            Code.INVALID_ACCOUNT,
-            f"{named or 'its own account'} is no account at IBKR that tenant {ask.tenant!r} and the key may touch.",
-            field="account",
-        )
+    def _is_shared(self, account: str, portfolio_id: str) -> bool:
+        return self._store.booked.is_traded_by_others(account, [portfolio_id])
+
+    def _is_meant(
+        self, given: Flatten, about: Instrument | BrokerPosition | ForeignOrder, instrument_id: str | None
+    ) -> bool:
+        """Whether the flatten is about it, by every symbol under which the contract is known."""
+        names = {about.symbol}
+        if given.exclude:
+            known = self._store.reference.same_contract(instrument_id, about.conid)
+            names |= {instrument.symbol for instrument in known}
+        return is_meant(given, about.sec_type, names)
 
     # Positions; in a thread
 
     def _positions(self, asked: FlattenRead) -> FlattenPositions:
-        found = self._ours(asked) if asked.scope.portfolio_only else asked.read.positions
+        scope = asked.scope
+        is_shared = scope.portfolio_only or self._is_shared(asked.read.account, scope.portfolio_id)
+        found = self._ours(asked) if is_shared else asked.read.positions
         meant = [
             position
             for position in found
-            if position.quantity and is_meant(asked.given, position.symbol, position.sec_type)
+            if position.quantity and self._is_meant(asked.given, position, position.instrument_id)
         ]
         return FlattenPositions(
-            positions=tuple(sorted(meant, key=lambda each: (each.symbol, subject_of(each))))
+            positions=tuple(sorted(meant, key=lambda each: (each.symbol, subject_of(each)))),
+            portfolio_only=is_shared,
+            others=() if is_shared else self._others(asked),
+        )
+
+    def _others(self, asked: FlattenRead) -> tuple[str, ...]:
+        """The orders in the account that this system did not place, and never ends."""
+        return tuple(
+            f"{order.key} ({order.action} {plain(abs(order.pending))} {order.symbol}, {order.origin})"
+            for order in self._store.foreign.working_in(asked.read.account)
+            if order.pending and self._is_meant(asked.given, order, None)
         )
 
     def _ours(self, asked: FlattenRead) -> tuple[BrokerPosition, ...]:
-        """What the portfolio's own executions come to in an account that it shares."""
+        """What the portfolio's own executions come to in an account that it shares, contract by contract."""
         scope, account = asked.scope, asked.read.account
-        held = self._store.targets.held_in(account, scope.portfolio_id)
+        held: dict[tuple[str, ...], Decimal] = defaultdict(lambda: ZERO)
+        for instrument_id, quantity in self._store.targets.held_in(account, scope.portfolio_id).items():
+            contract = self._store.reference.one_contract(instrument_id)
+            held[contract] = add(held[contract], quantity)
         ours = []
-        for instrument_id, quantity in held.items():
-            instrument = self._store.reference.instrument(instrument_id)
+        for contract, quantity in held.items():
+            instrument = self._store.reference.instrument(contract[0])
             if instrument is None:
                 continue
-            theirs = position_of(asked.read, instrument)
+            theirs = position_of(asked.read, instrument, contract)
             ours.append(
                 BrokerPosition(
                     conid=instrument.conid or 0,
@@ -128,7 +151,7 @@ class FlattenActivities:
                     quantity=quantity,
                     unbooked=ZERO,
                     steady=theirs is None or theirs.steady,
-                    instrument_id=instrument_id,
+                    instrument_id=instrument.instrument_id,
                 )
             )
         return tuple(ours)
@@ -140,17 +163,20 @@ class FlattenActivities:
         instrument = await self._instrument(leg)
         aim = _aim(leg, instrument)
         if leg.ask.given.dry_run:
-            exposure = await asyncio.to_thread(
-                self._store.targets.exposure,
-                aim.account,
-                instrument.instrument_id,
-                aim.portfolio_id if aim.portfolio_only else None,
-            )
-            return _commanded(leg, detail=f"dry run: {_in_words(plan(aim, exposure))}")
+            would = await asyncio.to_thread(self._would, leg, aim)
+            return _commanded(leg, detail=f"dry run: {_in_words(would)}")
         link = _commanded(leg, order_id=leg_id(aim, 0))
         asked = leg.ask.asked
         await asyncio.to_thread(self._store.commands.order_links, asked.message_id, leg.ask.tenant, [link])
         return _became(leg, await self._aimer.brought(aim))
+
+    def _would(self, leg: FlattenLeg, aim: Aim) -> Plan:
+        """What the leg would come to now, once the orders have ended that a flatten ends first. Blocks."""
+        portfolio = aim.portfolio_id if aim.portfolio_only else None
+        exposure = self._store.targets.exposure(aim.account, aim.instrument.instrument_id, portfolio)
+        ends = leg.scope.working if leg.ask.given.cancel_open_first else ()
+        stays = tuple(order for order in exposure.working if order.order_id not in ends)
+        return plan(aim, exposure.model_copy(update={"working": stays}))
 
     async def _instrument(self, leg: FlattenLeg) -> Instrument:
         position, account = leg.position, leg.scope.account

@@ -63,6 +63,14 @@ def standing_of(store: Store, asked: CommandInput, envelope: Envelope) -> Standi
     return standing
 
 
+def accounts_within(store: Store, asked: CommandInput) -> frozenset[str] | None:
+    """The accounts that the key might touch when it handed the command in, and may touch now; None is all. Blocks."""
+    record = store.keys.get(asked.actor.key)
+    limits = [asked.reach, None if record is None else record.accounts]
+    given = [frozenset(accounts) for accounts in limits if accounts is not None]
+    return frozenset.intersection(*given) if given else None
+
+
 def kept_before(store: Store, asked: CommandInput, envelope: Envelope) -> CommandOutcome | None:
     """What became of the command, where that is known already. Blocks.
 

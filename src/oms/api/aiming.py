@@ -1,4 +1,4 @@
-"""Asking whoever aims at an instrument in an account: its workflow is started, or found running."""
+"""Asking whoever aims at a position in an account: its workflow is started, or found running."""
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
@@ -19,7 +19,7 @@ class Targets:
 
     async def ask(self, aim: Aim) -> None:
         """Hand the aim over; what becomes of it is kept in the store. The same `aim_id` again is the same aim."""
-        given = TargetInput(account=aim.account, instrument_id=aim.instrument.instrument_id)
+        given = TargetInput(account=aim.account, instrument_id=aim.position_id)
         async with patient(self._within, "The target's workflow was not reached."):
             await self._temporal.start_workflow(
                 TARGET_WORKFLOW,

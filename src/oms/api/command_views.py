@@ -1,7 +1,7 @@
 """Signed commands as they are answered: what became of each, with its orders as they are now."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import PlainSerializer, WithJsonSchema
 
@@ -23,6 +23,13 @@ def _rfc3339(at: datetime) -> str:
 Instant = Annotated[
     datetime, PlainSerializer(_rfc3339), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
+
+
+RECEIVED: Final = "RECEIVED"
+ShownStatus = CommandStatus | Literal["RECEIVED"]
+_NOT_ACCEPTED = (
+    "It was kept, but not accepted: nothing was done, and nothing will be unless it is sent again."
+)
 
 
 class SubmitAck(View):
@@ -57,11 +64,7 @@ class PlacedPartView(View):
 
 
 class CommandedView(View):
-    """One order of a command, or why there is none.
-
-    `order_index`: its place in `orders`, or the leg of a flatten. `state` and what follows it is how the order is
-    now: GetCommand tells it, a list does not.
-    """
+    """One order of a command, or why there is none. `order_index`: its place in `orders`, or the leg of a flatten."""
 
     order_index: int
     part: Part
@@ -70,24 +73,34 @@ class CommandedView(View):
     quantity: Number | None
     refusal: RefusalView | None
     detail: str | None
+
+    @classmethod
+    def of(cls, commanded: Commanded) -> "CommandedView":
+        return cls(**_said(commanded))
+
+
+class CommandedNowView(CommandedView):
+    """The same, with how the order is now; null where there is no order."""
+
     state: State | None
     executed_quantity: Number | None
     average_price: Number | None
     placements: list[PlacedPartView] | None
 
     @classmethod
-    def of(cls, commanded: Commanded, order: Order | None = None) -> "CommandedView":
-        now = {} if order is None else _now(order)
-        return cls(
-            **{**_UNSEEN, **now},
-            order_index=commanded.order_index,
-            part=commanded.part,
-            order_id=commanded.order_id,
-            symbol=commanded.symbol,
-            quantity=commanded.quantity or None,
-            refusal=RefusalView.of(commanded.refusal),
-            detail=commanded.detail,
-        )
+    def now(cls, commanded: Commanded, order: Order | None) -> "CommandedNowView":
+        return cls(**_said(commanded), **(_UNSEEN if order is None else _now(order)))
+
+
+def _said(commanded: Commanded) -> dict[str, Any]:
+    told = {
+        name: getattr(commanded, name) for name in ("order_index", "part", "order_id", "symbol", "detail")
+    }
+    return {
+        **told,
+        "quantity": commanded.quantity or None,
+        "refusal": RefusalView.of(commanded.refusal),
+    }
 
 
 _UNSEEN: dict[str, Any] = dict.fromkeys(("state", "executed_quantity", "average_price", "placements"))
@@ -105,19 +118,22 @@ def _now(order: Order) -> dict[str, Any]:
     }
 
 
-class CommandView(View):
-    """A signed command. `status`: ENQUEUED, WORKING, DONE, DRY_RUN, REFUSED; `by`: the key that handed it in."""
-
+class _CommandView(View):
     message_id: str
     idem_key: str
     tenant: str
     kind: CommandKind
-    status: CommandStatus
+    status: ShownStatus
     by: str
     received_at: Instant
     updated_at: Instant
     refusal: RefusalView | None
     detail: str | None
+
+
+class CommandView(_CommandView):
+    """A signed command. `status`: ENQUEUED, WORKING, DONE, DRY_RUN, REFUSED; `by`: the key that handed it in."""
+
     orders: list[CommandedView]
 
     @classmethod
@@ -127,16 +143,26 @@ class CommandView(View):
         )
 
 
-class WholeCommandView(CommandView):
-    """A command with its payload as it came, and its orders as they are now."""
+class WholeCommandView(_CommandView):
+    """A command with its payload as it came, and its orders as they are now.
 
+    Its `status` may be RECEIVED too: it was kept, Temporal has not accepted it, and nothing is done.
+    """
+
+    orders: list[CommandedNowView]
     payload: dict[str, Any]
 
     @classmethod
-    def whole(cls, kept: CommandRecord, store: Store) -> "WholeCommandView":
+    def of(cls, kept: CommandRecord, store: Store) -> "WholeCommandView":
         """Blocks."""
-        orders = [CommandedView.of(one, _order(store, one.order_id)) for one in kept.orders]
+        orders = [CommandedNowView.now(one, _order(store, one.order_id)) for one in kept.orders]
         return cls.model_construct(**_told(kept), orders=orders, payload=kept.payload)
+
+    @classmethod
+    def received(cls, kept: CommandRecord) -> "WholeCommandView":
+        """A command that was kept and never accepted."""
+        told = {**_told(kept), "status": RECEIVED, "detail": _NOT_ACCEPTED}
+        return cls.model_construct(**told, orders=[], payload=kept.payload)
 
 
 class CommandsView(View):

@@ -8,8 +8,10 @@ of the same id, and a command that its worker has seen is not started again at a
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import anyio
@@ -23,7 +25,7 @@ from temporalio.common import (
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from oms.api.access import Caller
+from oms.api.access import Caller, Reach
 from oms.api.answering import Gone, away, patient
 from oms.api.asking import Asking
 from oms.api.context import Settings
@@ -34,11 +36,13 @@ from oms.api.tenancy import Tenancy
 from oms.domain.control import ControlEvent, ControlKind
 from oms.domain.errors import Code, Refused
 from oms.domain.programs import envelopes, intake
+from oms.domain.programs.entries import check_asof
 from oms.domain.programs.envelopes import CommandKind, Envelope
+from oms.domain.programs.intake import Flatten, Payload, SubmitOrders
 from oms.domain.programs.judging import key_of, require_role
 from oms.domain.programs.outcomes import CommandInput, CommandRecord, CommandStatus
-from oms.domain.programs.tenants import Tenant
-from oms.store import Store
+from oms.domain.programs.tenants import Tenant, account_of
+from oms.store import Store, Taken
 from oms.workflows.contract import PORTFOLIO_ATTRIBUTE
 from oms.workflows.programs import COMMAND_QUEUE, COMMAND_WORKFLOW, command_workflow_id
 
@@ -47,6 +51,7 @@ MAX_COMMAND_BYTES = 500_000
 _ACCEPTED_WITHIN_SECONDS = 10.0
 _ALARMING = frozenset({Code.BAD_SIGNATURE, Code.STALE_ENVELOPE, Code.REPLAYED_NONCE})
 _ALWAYS_MS = 10**15
+_ON_ITS_WAY_NS = 60 * 10**9
 _log = structlog.get_logger("oms.commands")
 
 
@@ -55,6 +60,7 @@ class _Handed:
     """An envelope that somebody else signed, and the key that it stands under."""
 
     envelope: Envelope
+    asked: Payload
     tenant: Tenant
     digest: str
     idem_key: str
@@ -79,8 +85,8 @@ class Intake:
     async def take(self, kind: CommandKind, payload: dict[str, Any], asking: Asking) -> CommandRecord:
         """Sign `payload` and take it. The same again, by its idem_hint or within the window, is the same command.
 
-        Raises Refused: NOT_AUTHORIZED, VALIDATION_FAILED, INVALID_TENANT, IDEMPOTENCY_CONFLICT, PAYLOAD_TOO_LARGE,
-        UNAVAILABLE.
+        Raises Refused: NOT_AUTHORIZED, VALIDATION_FAILED, INVALID_TENANT, INVALID_ACCOUNT, IDEMPOTENCY_CONFLICT,
+        PAYLOAD_TOO_LARGE, UNAVAILABLE.
         """
         require_role(kind, asking.caller.actor)
         asked = intake.payload(kind, payload)
@@ -89,6 +95,7 @@ class Intake:
         digest, message_id = envelopes.digest(tenant.tenant, kind, payload), self._ids.next()
         _check_size(exact_text(payload))
         key = envelopes.idem_key(tenant.tenant, hint=asked.idem_hint, digest=digest, message_id=message_id)
+        await self._check(asked, tenant, key, asking.caller.reach)
         record = _record(key, message_id, tenant, kind, digest, payload, asking)
         window_ns = int(self._settings.command_window_seconds * 1e9) if asked.idem_hint is None else None
         kept, _ = await self._claim(record, window_ns)
@@ -120,6 +127,7 @@ class Intake:
         stale = self._staleness(given)
         if stale is not None:
             return await self._accepted_before(handed, stale)
+        await self._check(handed.asked, handed.tenant, handed.idem_key, asking.caller.reach)
         holder = await anyio.to_thread.run_sync(
             self._store.nonces.claim, envelope.nonce, handed.idem_key, time.time_ns()
         )
@@ -149,11 +157,44 @@ class Intake:
         _check_size(envelopes.text(envelope))
         return _Handed(
             envelope=envelope,
+            asked=asked,
             tenant=tenant,
             digest=envelopes.digest(tenant.tenant, envelope.kind, envelope.payload),
             idem_key=key_of(envelope, asked.idem_hint),
             is_named=(envelope.idem_key or asked.idem_hint) is not None,
         )
+
+    async def _check(self, asked: Payload, tenant: Tenant, idem_key: str, reach: Reach) -> None:
+        """Refuse at once what can be known at once; its worker looks again. Raises Refused.
+
+        A repetition gets its answer, whatever the tenant's accounts have become since.
+        """
+        if isinstance(asked, SubmitOrders):
+            check_asof(asked, time.time_ns())
+        if isinstance(asked, Flatten):
+            await anyio.to_thread.run_sync(self._check_account, asked, tenant, idem_key, reach)
+
+    def _check_account(self, asked: Flatten, tenant: Tenant, idem_key: str, reach: Reach) -> None:
+        if self._store.commands.get(idem_key) is not None:
+            return
+        reference = self._store.reference
+        portfolio = reference.portfolio(tenant.portfolio_id)
+        if portfolio is not None:
+            own = portfolio.default_account_id
+            account_of(tenant, own, asked.account, reference.account, reach.account_ids)
+
+    async def is_left(self, kept: CommandRecord) -> bool:
+        """Whether the command was kept and not accepted, so that nothing will come of it unless it is sent again.
+
+        Whoever sent it may still be about that for a minute; where Temporal is away nobody can say.
+        """
+        on_its_way = time.time_ns() - kept.received_ns < _ON_ITS_WAY_NS
+        if kept.status is not CommandStatus.ENQUEUED or on_its_way:
+            return False
+        try:
+            return not await self._is_started(kept)
+        except Refused:
+            return False
 
     def _staleness(self, given: Mapping[str, Any]) -> Refused | None:
         """Why the envelope is too old, or of the future; None where its time is good."""
@@ -174,9 +215,7 @@ class Intake:
         return kept
 
     async def _claim(self, record: CommandRecord, window_ns: int | None) -> tuple[CommandRecord, bool]:
-        kept, is_first = await anyio.to_thread.run_sync(
-            lambda: self._store.commands.claim(record, window_ns=window_ns)
-        )
+        kept, is_first = await anyio.to_thread.run_sync(self._kept, record, window_ns)
         if kept.digest != record.digest:
             raise Refused(
                 Code.IDEMPOTENCY_CONFLICT,
@@ -185,6 +224,13 @@ class Intake:
                 message_id=kept.message_id,
             )
         return kept, is_first
+
+    def _kept(self, record: CommandRecord, window_ns: int | None) -> tuple[CommandRecord, bool]:
+        """Claim it, under another message id where another process has made the same one."""
+        claim = partial(self._store.commands.claim, window_ns=window_ns)
+        with suppress(Taken):
+            return claim(record)
+        return claim(_renamed(record, self._ids.next(), has_own_key=window_ns is None))
 
     async def _start(self, kept: CommandRecord, envelope: Envelope, tenant: Tenant, asking: Asking) -> bool:
         """Have Temporal accept the command. False where it had accepted it before. Raises Refused: UNAVAILABLE."""
@@ -229,7 +275,8 @@ class Intake:
 
     async def _alarm(self, refused: Refused, given: Mapping[str, Any], asking: Asking) -> None:
         """Tell everybody who watches that an envelope was refused: the log, the control journal, a metric."""
-        told = {name: str(given.get(name))[:100] for name in ("kind", "tenant", "nonce", "idem_key")}
+        names = ("kind", "tenant", "nonce", "idem_key")
+        told = {name: str(given[name])[:100] for name in names if given.get(name) is not None}
         message_id = self._ids.next()
         _log.error("command.alarm.refused", code=refused.code, message_id=message_id, **told)
         self._metrics.refused_envelope(refused.code)
@@ -271,6 +318,13 @@ def _record(
         received_ns=now_ns,
         updated_ns=now_ns,
     )
+
+
+def _renamed(record: CommandRecord, message_id: str, *, has_own_key: bool) -> CommandRecord:
+    """The command under another message id; a key that is made of that follows it."""
+    key = envelopes.idem_key(record.tenant, hint=None, digest=record.digest, message_id=message_id)
+    named = {"message_id": message_id, "idem_key": record.idem_key if has_own_key else key}
+    return record.model_copy(update=named)
 
 
 def _check_size(text: str) -> None:

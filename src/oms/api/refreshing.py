@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Coroutine
 from datetime import timedelta
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -20,23 +21,33 @@ from oms.workflows.resync import ResyncInput
 
 PATIENCE_SECONDS = 2.0
 """So long an answer is kept waiting for the broker's word."""
-_FRESH_SECONDS = 1.0
-"""A look that ended so lately is a look now: a look costs the session a handful of its messages."""
+_FRESH_SECONDS, _FRESH_FOR_ITS_LENGTH = 1.0, 4.0
+"""A look that ended so lately, or within so many times as long as it took, is a look now: with a thousand open orders a
+look takes the session seconds, and it has orders to send."""
+_LOOK_WITHIN = timedelta(seconds=10)
+"""So long a look may go on after whoever asked has had an answer; the next one who asks finds it."""
 _log = structlog.get_logger("oms.api")
 
 
-@dataclass(frozen=True)
 class _Look:
-    """A look under way, or the last one. What it answers: why the broker could not be asked, or None."""
+    """A look under way, or the last one. Its task answers why the broker could not be asked, or None."""
 
-    task: "asyncio.Task[str | None]"
-    ended: list[float]
+    def __init__(self, asking: Coroutine[Any, Any, str | None]) -> None:
+        self._begun = time.monotonic()
+        self._good_until = 0.0
+        self.task = asyncio.create_task(self._asked(asking))
+
+    async def _asked(self, asking: Coroutine[Any, Any, str | None]) -> str | None:
+        why = await asking
+        if why is None:
+            now = time.monotonic()
+            self._good_until = now + max(_FRESH_SECONDS, _FRESH_FOR_ITS_LENGTH * (now - self._begun))
+        return why
 
     @property
     def counts(self) -> bool:
-        if not self.task.done():
-            return True
-        return self.task.result() is None and time.monotonic() - self.ended[0] < _FRESH_SECONDS
+        """Whether nobody has to look again for now."""
+        return not self.task.done() or time.monotonic() < self._good_until
 
 
 _looks: WeakKeyDictionary[Client, dict[str, _Look]] = WeakKeyDictionary()
@@ -57,7 +68,7 @@ async def refreshed(context: APIContext, account: str) -> str | None:
     looks = _looks.setdefault(context.temporal, {})
     look = looks.get(report.name)
     if look is None or not look.counts:
-        look = looks[report.name] = _begun(context.temporal, report, account)
+        look = looks[report.name] = _Look(_asked(context.temporal, report, account))
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await asyncio.shield(look.task)
@@ -72,22 +83,15 @@ def _report(context: APIContext, account: str) -> GatewayReport | None:
     return max(serving, key=lambda one: (one.gate_open, one.updated_ns), default=None)
 
 
-def _begun(temporal: Client, report: GatewayReport, account: str) -> _Look:
-    ended: list[float] = []
-
-    async def look() -> str | None:
-        try:
-            await resync(temporal, _question(report, account))
-        except Refused as refused:
-            return refused.message
-        except Exception as error:  # noqa: BLE001 - the answer that waits has another source
-            _log.exception("a refresh ended in a defect", gateway=report.name)
-            return f"the broker could not be asked: {type(error).__name__}"
-        finally:
-            ended.append(time.monotonic())
-        return None
-
-    return _Look(asyncio.create_task(look()), ended)
+async def _asked(temporal: Client, report: GatewayReport, account: str) -> str | None:
+    try:
+        await resync(temporal, _question(report, account))
+    except Refused as refused:
+        return refused.message
+    except Exception as error:  # noqa: BLE001 - the answer that waits has another source
+        _log.exception("a refresh ended in a defect", gateway=report.name)
+        return f"the broker could not be asked: {type(error).__name__}"
+    return None
 
 
 def _question(report: GatewayReport, account: str) -> ResyncInput:
@@ -97,5 +101,5 @@ def _question(report: GatewayReport, account: str) -> ResyncInput:
         venue=report.venue,
         account=account,
         request_id="refresh",
-        within=timedelta(seconds=2 * PATIENCE_SECONDS),
+        within=_LOOK_WITHIN,
     )

@@ -13,8 +13,9 @@ from oms.api.routing import new_uuid
 from oms.domain.commands import Actor
 from oms.domain.errors import Code, Refused
 from oms.domain.identifiers import INSTRUMENT, identifier
+from oms.domain.numbers import plain
 from oms.domain.reference import Instrument, InstrumentQuestion, InstrumentsFound, InstrumentTerms
-from oms.domain.terms import Role, Venue
+from oms.domain.terms import Role, SecType, Venue
 from oms.store import Store
 from oms.workflows.contract import DESK_QUEUE
 from oms.workflows.resolving import LOOKED_UP_WITHIN, RESOLVE_WORKFLOW, Lookup
@@ -50,7 +51,7 @@ async def resolve_question(
     if found.away is not None:
         raise away(f"{question.symbol} is not known and cannot be looked up now: {found.away}.")
     if found.count != 1:
-        raise _not_one(question.symbol, found)
+        raise _not_one(_named(question), found)
     minted = identifier(INSTRUMENT, new_uuid())
     return await anyio.to_thread.run_sync(store.reference.put_instrument, found.found[0], minted)
 
@@ -118,16 +119,24 @@ async def _looked_up(temporal: Client, asked: Lookup) -> InstrumentsFound:
     return found
 
 
-def _not_one(symbol: str, found: InstrumentsFound) -> Refused:
+def _named(question: InstrumentQuestion) -> str:
+    """The instrument as it was asked for; a stock by its symbol alone."""
+    when = question.contract_month or question.expiry
+    terms = (question.sec_type, when, question.strike and plain(question.strike), question.right)
+    more = ", ".join(str(term) for term in terms if term)
+    return repr(question.symbol) + (f" ({more})" if more != SecType.STOCK else "")
+
+
+def _not_one(named: str, found: InstrumentsFound) -> Refused:
     if found.count == 0:
         return Refused(
             Code.INVALID_INSTRUMENT,
-            f"{symbol!r} is not a known instrument, and IBKR knows none that fits.",
+            f"{named} is not a known instrument, and IBKR knows none that fits.",
             field="instrument",
         )
     return Refused(
         Code.INVALID_INSTRUMENT,
-        f"{symbol!r} is not one instrument: IBKR knows {found.count} that fit; name more of it.",
+        f"{named} is not one instrument: IBKR knows {found.count} that fit; name more of it.",
         field="instrument",
         count=found.count,
         candidates=[_candidate(terms) for terms in found.found],

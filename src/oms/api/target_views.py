@@ -10,13 +10,12 @@ from starlette.responses import Response
 
 from oms.api.exact_json import Number, Second, exact_answer
 from oms.api.views import View
-from oms.domain.errands import Refusal
-from oms.domain.errors import Code
 from oms.domain.executions import Filled
 from oms.domain.identifiers import Name
 from oms.domain.model import Model
 from oms.domain.numbers import ZERO, Amount, Price, total
 from oms.domain.order import Order
+from oms.domain.programs.aiming import CANCELED_WITH_ITS_BATCH
 from oms.domain.programs.targets import (
     AccountRead,
     Aimed,
@@ -30,12 +29,9 @@ from oms.domain.programs.words import row_status
 from oms.domain.terms import SecType
 
 MAX_ROWS = 1000
-CANCELED_WITH_ITS_BATCH = Refusal(
-    code=Code.ALREADY_CANCELED, message="The batch was canceled before anything was opened for this row."
-)
-"""What is kept of a row that gets no order because its batch was canceled."""
 Action = Literal["BUY", "SELL"]
 R = TypeVar("R", "PlacedView", "FollowedView")
+_CANCELLED = RowStatus.CANCELLED
 
 
 _NUMBER = WithJsonSchema({"type": "number"})
@@ -45,14 +41,15 @@ class TargetBody(TargetRow):
     """Hold `quantity` of `symbol`; negative is short, 0 closes. Numbers are JSON numbers.
 
     With `limit_price` the order is a limit at exactly that price; with `expected_price` and `tolerance_pct` it is one
-    so many percent above it for a purchase and below it for a sale. Otherwise it is a market order.
+    so many percent above it for a purchase and below it for a sale; one of the two alone is refused. Otherwise it is
+    a market order.
     """
 
     symbol: Annotated[Name, Field(examples=["AAPL"])]
     quantity: Annotated[Amount, _NUMBER]
     limit_price: Annotated[Price, _NUMBER] | None = None
     expected_price: Annotated[Price, _NUMBER] | None = None
-    tolerance_pct: Annotated[Amount, Field(ge=0, lt=100), _NUMBER] | None = None
+    tolerance_pct: Annotated[Amount, Field(ge=0, lt=100), _NUMBER] | None = Field(None, validate_default=True)
 
 
 class TargetsBody(Model):
@@ -200,9 +197,19 @@ class Standing:
         return "BUY" if self.plan.delta > 0 else "SELL"
 
     @property
+    def lacks_an_order(self) -> bool:
+        """Whether an order of the row is decided and not in the order book, whether or not it will come."""
+        return self.plan is not None and len(self.orders) < len(self.plan.legs)
+
+    @property
     def is_opening(self) -> bool:
-        """Whether an order of the row is decided and not in the order book yet."""
-        return self.plan is not None and not self._is_refused and len(self.orders) < len(self.plan.legs)
+        """Whether an order of the row is decided and will be in the order book."""
+        return self.lacks_an_order and not self._is_refused
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether somebody still has to see to the row: it has no plan, or not all of its orders, and no refusal."""
+        return not self._is_refused and (self.plan is None or self.lacks_an_order)
 
     @property
     def _is_refused(self) -> bool:
@@ -211,13 +218,13 @@ class Standing:
     def told(self) -> tuple[RowStatus, str | None]:
         """The row's status in the surface's own words, and the text of an error."""
         refusal = self.aimed.refusal if self.aimed is not None else None
-        if refusal == CANCELED_WITH_ITS_BATCH:
-            return row_status(self.orders) if self.orders else (RowStatus.CANCELLED, None)
-        if refusal is not None:
+        if refusal is not None and refusal != CANCELED_WITH_ITS_BATCH:
             return RowStatus.ERROR, refusal.message
-        if self.plan is None or self.is_opening:
+        if refusal is None and (self.plan is None or self.lacks_an_order):
             return RowStatus.PRE_SUBMITTED, None
-        status, text = row_status(self.orders)
+        status, text = row_status(self.orders) if self.orders or refusal is None else (_CANCELLED, None)
+        if refusal is not None and status is RowStatus.FILLED and self.lacks_an_order:
+            return _CANCELLED, None
         return status, text if status is RowStatus.ERROR else None
 
     @property
@@ -226,7 +233,7 @@ class Standing:
         status, _ = self.told()
         waits = status in (RowStatus.PRE_SUBMITTED, RowStatus.SUBMITTED)
         numbered = bool(self.orders) and all(broker_number(order) is not None for order in self.orders)
-        return not waits or (numbered and self.plan is not None and len(self.orders) == len(self.plan.legs))
+        return not waits or (numbered and self.plan is not None and not self.lacks_an_order)
 
 
 def broker_number(order: Order) -> int | None:

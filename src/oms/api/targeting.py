@@ -3,12 +3,20 @@
 import asyncio
 import hashlib
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import anyio
-from temporalio.client import Client, WithStartWorkflowOperation, WorkflowFailureError
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+)
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from oms.api.access import Reach
@@ -18,18 +26,18 @@ from oms.api.context import APIContext
 from oms.api.new_order import account_of, check_served
 from oms.api.sight import Sight
 from oms.api.target_views import (
-    CANCELED_WITH_ITS_BATCH,
     CanceledView,
     Standing,
     TargetsBody,
     broker_number,
 )
 from oms.api.together import BATCH_STEPS, Together
-from oms.domain.errands import Reply, Step
+from oms.domain.errands import Refusal, Reply, Step
 from oms.domain.errors import Code, Refused
 from oms.domain.identifiers import BATCH
 from oms.domain.order import Order
-from oms.domain.programs.targets import AccountRead, TargetBatch, ending
+from oms.domain.programs.aiming import CANCELED_WITH_ITS_BATCH
+from oms.domain.programs.targets import AccountRead, Aimed, TargetBatch, ending
 from oms.domain.reference import Account, Portfolio
 from oms.domain.terms import State, Venue
 from oms.store import Store
@@ -53,7 +61,12 @@ _TAKEN_WITHIN = 20.0
 _ENDED_WITHIN_SECONDS = 8.0
 """So long a venue may take to say that orders have ended; after that they are answered as asked."""
 _OPENED_WITHIN_SECONDS = 3.0
-"""So long a row that was planned before its batch was canceled may take to open its order."""
+"""So long an order that was being opened when its batch was canceled is waited for, to be ended with the others."""
+_SEEN_TO_WITHIN = timedelta(seconds=30)
+"""So long after nothing of a batch may be sent any more somebody may still be about to say so, row by row."""
+_LOOKED_WITHIN = 2.0
+_REMEMBERED = 2000
+"""Orders, each with the JSON it was read from; some 30 kB each."""
 _LOOK_SECONDS = 0.05
 _LOOK_SECONDS_A_ROW = 0.001
 _ON_TOP_SECONDS = 3.0
@@ -137,22 +150,31 @@ def new_batch(asking: Asking, body: TargetsBody, book: Book, send_seconds: float
 async def take(context: APIContext, batch: TargetBatch) -> TargetBatch:
     """Have the batch carried out; answers the batch as it is kept, once every row is planned or after a while.
 
+    One that was taken before and that nobody carries out any more is gone on with, in the time that it had.
+
     Raises Refused: UNAVAILABLE where the broker, Temporal or a worker is away; the text says whether anything was taken.
     """
     kept = await anyio.to_thread.run_sync(context.store.targets.batch, batch.batch_id)
-    if kept is not None:
-        return kept
-    done = await _begun(context.temporal, batch)
-    if done.away is not None:
-        raise away(f"Nothing was taken: the broker cannot be asked about {batch.account}: {done.away}.")
-    return await anyio.to_thread.run_sync(context.store.targets.batch, batch.batch_id) or batch
+    if kept is None:
+        done = await _begun(context.temporal, batch)
+        kept = await anyio.to_thread.run_sync(context.store.targets.batch, batch.batch_id)
+        if done.away is None:
+            return kept or batch
+        if kept is None:
+            raise away(f"Nothing was taken: the broker cannot be asked about {batch.account}: {done.away}.")
+    rows = await anyio.to_thread.run_sync(standings, context.store, kept)
+    if any(row.is_undecided for row in rows):
+        # It is taken, whoever is away now: its rows tell how far it is.
+        with suppress(Refused):
+            await _begun(context.temporal, kept, kept=True)
+    return kept
 
 
-async def _begun(temporal: Client, batch: TargetBatch) -> TargetsDone:
+async def _begun(temporal: Client, batch: TargetBatch, *, kept: bool = False) -> TargetsDone:
     """Start the batch's workflow, or find it started, and wait a while for what it says."""
     name = target_batch_workflow_id(batch.batch_id)
     asked = TargetBatchInput(
-        batch=batch, patience=timedelta(seconds=SHOWN_WITHIN_SECONDS), begin_within=_BEGUN_WITHIN
+        batch=batch, patience=timedelta(seconds=SHOWN_WITHIN_SECONDS), begin_within=_BEGUN_WITHIN, kept=kept
     )
     operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
         TARGET_BATCH_WORKFLOW,
@@ -175,14 +197,23 @@ async def _begun(temporal: Client, batch: TargetBatch) -> TargetsDone:
 
 def standings(store: Store, batch: TargetBatch) -> list[Standing]:
     """Every row of the batch with what became of it so far. Blocks."""
-    aimed = store.targets.aimed(batch.batch_id)
-    rows = []
-    for number, row in enumerate(batch.rows):
-        became = aimed.get(f"{batch.batch_id}/{number}")
-        legs = became.plan.legs if became is not None and became.plan is not None else ()
-        orders = (store.orders.get(leg.order_id) for leg in legs)
-        rows.append(Standing(row, became, tuple(order for order in orders if order is not None)))
-    return rows
+    kept_of = store.targets.aimed(batch.batch_id)
+    aimed = [kept_of.get(f"{batch.batch_id}/{number}") for number in range(len(batch.rows))]
+    legs = [became.plan.legs if became is not None and became.plan is not None else () for became in aimed]
+    bodies = store.orders.kept([leg.order_id for planned in legs for leg in planned])
+    return [
+        Standing(
+            row, became, tuple(_order(store, bodies[i.order_id]) for i in planned if i.order_id in bodies)
+        )
+        for row, became, planned in zip(batch.rows, aimed, legs, strict=True)
+    ]
+
+
+@lru_cache(_REMEMBERED)
+def _order(store: Store, body: str) -> Order:
+    """The order that is kept so, with its commissions: most of a batch has not moved since somebody looked. Blocks."""
+    order = Order.model_validate_json(body)
+    return (store.orders.get(order.order_id) or order) if order.executed_quantity else order
 
 
 async def shown(store: Store, batch: TargetBatch, until: float) -> list[Standing]:
@@ -192,6 +223,39 @@ async def shown(store: Store, batch: TargetBatch, until: float) -> list[Standing
         if all(row.is_known for row in rows) or time.monotonic() > until:
             return rows
         await asyncio.sleep(_LOOK_SECONDS + _LOOK_SECONDS_A_ROW * len(rows))
+
+
+async def followed(context: APIContext, batch: TargetBatch) -> list[Standing]:
+    """Every row of the batch; where nobody carries it out any more the undecided ones are refused by their time."""
+    rows = await anyio.to_thread.run_sync(standings, context.store, batch)
+    over = datetime.now(UTC) > batch.send_by + _SEEN_TO_WITHIN
+    if not over or not any(row.is_undecided for row in rows) or await _is_running(context.temporal, batch):
+        return rows
+    # Read again: who carried it out may have ended between the two looks.
+    rows = await anyio.to_thread.run_sync(standings, context.store, batch)
+    return [_left(batch, row) if row.is_undecided else row for row in rows]
+
+
+async def _is_running(temporal: Client, batch: TargetBatch) -> bool:
+    """Whether somebody carries the batch out, or may: where Temporal is away nobody can say."""
+    handle = temporal.get_workflow_handle(target_batch_workflow_id(batch.batch_id))
+    try:
+        async with patient(_LOOKED_WITHIN):
+            found = await handle.describe()
+    except Gone:
+        return False
+    except Refused:
+        return True
+    return found.status is WorkflowExecutionStatus.RUNNING
+
+
+def _left(batch: TargetBatch, row: Standing) -> Standing:
+    refusal = Refusal(
+        code=Code.UNAVAILABLE,
+        message=f"Not carried out: nobody came to it before {batch.send_by:%Y-%m-%dT%H:%M:%SZ}, after which "
+        "nothing is sent.",
+    )
+    return replace(row, aimed=(row.aimed or Aimed()).model_copy(update={"refusal": refusal}))
 
 
 def batch_in_reach(store: Store, reach: Reach, batch_id: str) -> TargetBatch:
@@ -231,13 +295,13 @@ async def account_read(temporal: Client, asked: AccountQuestion) -> AccountRead:
 
 
 async def end_batch(context: APIContext, asking: Asking, batch: TargetBatch) -> list[CanceledView]:
-    """Ask every order of the batch that is still open to end, and let no row that has none get one any more.
+    """Ask every order of the batch that is still open to end, and let no row get another one.
 
     Answers the broker's number of each order that was asked, and whether it took the request.
 
     Raises Refused: UNAVAILABLE where nobody takes the requests.
     """
-    rows = await _without_new_orders(context.store, batch)
+    rows = await without_new_orders(context.store, batch)
     steps = [
         (order, Step(order_id=order.order_id, command=command))
         for row in rows
@@ -254,28 +318,43 @@ async def end_batch(context: APIContext, asking: Asking, batch: TargetBatch) -> 
             asking.ts_event_ns,
             asking.request_id,
         )
-    return [_canceled(order, reply) for (order, _), (_, reply) in zip(steps, replies, strict=True)]
+    answered = [(order, reply) for (order, _), (_, reply) in zip(steps, replies, strict=True)]
+    return await anyio.to_thread.run_sync(_canceled, context.store, answered)
 
 
-async def _without_new_orders(store: Store, batch: TargetBatch) -> list[Standing]:
-    """The rows once no order of theirs is on its way into the book; rows without a plan are canceled for good."""
+async def without_new_orders(store: Store, batch: TargetBatch) -> list[Standing]:
+    """The rows once none of them gets another order, with those that were being opened at that moment.
+
+    One that takes longer to open is taken back by whoever opens it: the refusal that is kept tells him.
+    """
     until = time.monotonic() + _OPENED_WITHIN_SECONDS
-    rows = await anyio.to_thread.run_sync(_stopped, store, batch)
-    while any(row.is_opening for row in rows) and time.monotonic() < until:
+    stopped = await anyio.to_thread.run_sync(_stopped, store, batch)
+    rows = await anyio.to_thread.run_sync(standings, store, batch)
+    while any(rows[number].lacks_an_order for number in stopped) and time.monotonic() < until:
         await asyncio.sleep(_LOOK_SECONDS)
         rows = await anyio.to_thread.run_sync(standings, store, batch)
     return rows
 
 
-def _stopped(store: Store, batch: TargetBatch) -> list[Standing]:
-    """The rows, after each that has no plan yet was given its refusal. Blocks."""
-    for number, row in enumerate(standings(store, batch)):
-        if row.aimed is None:
-            store.targets.keep(f"{batch.batch_id}/{number}", CANCELED_WITH_ITS_BATCH)
-    return standings(store, batch)
+def _stopped(store: Store, batch: TargetBatch) -> list[int]:
+    """The numbers of the rows whose orders were not all open, after each was given its refusal. Blocks."""
+    rows = standings(store, batch)
+    stopped = [number for number, row in enumerate(rows) if row.is_undecided]
+    for number in stopped:
+        store.targets.keep(f"{batch.batch_id}/{number}", CANCELED_WITH_ITS_BATCH)
+    return stopped
 
 
-def _canceled(order: Order, reply: Reply | None) -> CanceledView:
-    """An order that has not answered yet is asked all the same: its end is on the way."""
-    asked = reply is None or (reply.refusal is None and not (reply.settled and reply.state is State.FILLED))
-    return CanceledView(ibkr_order_id=broker_number(order), cancelled=asked)
+def _canceled(store: Store, answered: Sequence[tuple[Order, Reply | None]]) -> list[CanceledView]:
+    """What became of each request. Blocks.
+
+    An order that has not answered yet is asked all the same, and so is one that somebody else has ended meanwhile.
+    """
+    views = []
+    for order, reply in answered:
+        refused = reply is not None and reply.refusal is not None
+        now = store.orders.glance(order.order_id) if refused else None
+        is_whole = reply is not None and reply.settled and reply.state is State.FILLED
+        asked = ending(now) is None and now.unfilled_quantity > 0 if now is not None else not is_whole
+        views.append(CanceledView(ibkr_order_id=broker_number(now or order), cancelled=asked))
+    return views

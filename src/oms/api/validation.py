@@ -8,11 +8,16 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime
 
 from oms.domain.errors import Code, Refused
+from oms.domain.programs.findings import in_words, is_inside
 
 
 def of_validation(errors: Sequence[Any], root: str | None = None) -> Refused:
     """Pydantic's errors as one refusal: the first in one sentence, all of them as `errors`."""
-    told = [{"field": _field(error, root), "message": _message(error)} for error in errors]
+    told = [
+        {"field": _field(error, root), "message": _message(error)}
+        for error in errors
+        if not any(is_inside(other["loc"], error["loc"]) for other in errors)
+    ]
     first = told[0]
     more = f" ({len(told) - 1} more)" if len(told) > 1 else ""
     return Refused(
@@ -34,8 +39,7 @@ def _field(error: Any, root: str | None) -> str:
 
 
 def _message(error: Any) -> str:
-    text = str(error["msg"])
-    return text.removeprefix("Value error, ").rstrip(".")
+    return in_words(error["type"], str(error["msg"]))
 
 
 def json_numbers(value: Any) -> Any:

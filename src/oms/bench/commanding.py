@@ -127,9 +127,8 @@ async def _posted(
     asking: ProcessPoolExecutor, stack: Stack, commands: Sequence[tuple[str, dict[str, Any]]], pace: int
 ) -> Acked:
     posts = Posts(stack.api, ("x-api-token", stack.keys["pm"]), commands, pace)
-    begun = time.monotonic()
     answers = await asyncio.get_running_loop().run_in_executor(asking, post_all, posts)
-    seconds = time.monotonic() - begun
+    seconds = max(answer.ended for answer in answers)
     acked = [answer for answer in answers if answer.status == 200]
     message_ids = [str(json.loads(answer.body)["message_id"]) for answer in acked]
     return Acked([answer.seconds for answer in acked], message_ids, len(answers) - len(acked), seconds)

@@ -27,11 +27,12 @@ class Posts:
 
 @dataclass(frozen=True)
 class Posted:
-    """One post: its status (0: no answer), its body, and the seconds from its turn to its answer."""
+    """One post: its status (0: no answer), its body, and the seconds to its answer: from its turn, from the first one's."""
 
     status: int
     body: bytes
     seconds: float
+    ended: float
 
 
 def post_all(posts: Posts) -> list[Posted]:
@@ -40,19 +41,18 @@ def post_all(posts: Posts) -> list[Posted]:
 
 
 async def _post_all(posts: Posts) -> list[Posted]:
-    loop = asyncio.get_running_loop()
     idle: asyncio.LifoQueue[_Line] = asyncio.LifoQueue()
     for _ in range(_CONNECTIONS):
         idle.put_nowait(_Line(posts.api, posts.header))
-    begun, tasks = loop.time(), []
+    begun, tasks = time.monotonic(), []
     for number, (path, body) in enumerate(posts.bodies):
-        await asyncio.sleep(max(0.0, begun + number / posts.pace - loop.time()))
-        tasks.append(asyncio.create_task(_one(idle, path, body)))
+        await asyncio.sleep(max(0.0, begun + number / posts.pace - time.monotonic()))
+        tasks.append(asyncio.create_task(_one(idle, path, body, begun)))
     return list(await asyncio.gather(*tasks))
 
 
-async def _one(idle: "asyncio.LifoQueue[_Line]", path: str, body: dict[str, Any]) -> Posted:
-    begun = time.perf_counter()
+async def _one(idle: "asyncio.LifoQueue[_Line]", path: str, body: dict[str, Any], first: float) -> Posted:
+    turn = time.monotonic()
     line = await idle.get()
     try:
         async with asyncio.timeout(_PATIENCE):
@@ -61,7 +61,8 @@ async def _one(idle: "asyncio.LifoQueue[_Line]", path: str, body: dict[str, Any]
         line.drop()
         status, answer = 0, b""
     idle.put_nowait(line)
-    return Posted(status, answer, time.perf_counter() - begun)
+    ended = time.monotonic()
+    return Posted(status, answer, ended - turn, ended - first)
 
 
 class _Line:

@@ -1,7 +1,7 @@
 """Orders at a broker that this system did not place: kept and shown, never touched."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,7 @@ from oms.domain.commands import SYSTEM
 from oms.domain.control import ControlEvent, ControlKind
 from oms.domain.executions import revision
 from oms.domain.model import Open
-from oms.domain.numbers import Amount, Holding, add, subtract
+from oms.domain.numbers import ZERO, Amount, Holding, add, subtract
 from oms.store import tables
 from oms.store.columns import storable
 from oms.store.control import ControlJournal
@@ -56,6 +56,14 @@ class ForeignOrder(Open):
     def is_working(self) -> bool:
         """Whether it may still trade, as far as is known."""
         return self.status not in FINISHED and self.status != UNLISTED
+
+    @property
+    def pending(self) -> Decimal:
+        """Signed, what may still be executed of it; zero before the order itself was told of."""
+        if self.quantity is None or not self.is_working:
+            return ZERO
+        left = max(subtract(self.quantity, self.filled or ZERO), ZERO)
+        return left if self.action == "BUY" else -left
 
     def told(self, later: "ForeignOrder") -> "ForeignOrder":
         """This order after a later message, which tells a part: what it leaves out stays."""
@@ -137,6 +145,11 @@ class Foreign:
             found = connection.execute(query).mappings()
             return tuple(ForeignOrder.model_validate(dict(row)) for row in found)
 
+    def working_in(self, account: str) -> tuple[ForeignOrder, ...]:
+        """Those that may still trade in the broker's account, the one seen first, first; each once."""
+        with self._database.snapshot() as connection:
+            return foreign_in(connection, account)
+
     def executions(self, key: str | None = None, limit: int = 100) -> tuple[ForeignExecution, ...]:
         """At most `limit` executions of one order or of all, the latest first."""
         rows = tables.foreign_executions
@@ -177,6 +190,39 @@ class Foreign:
         )
         found = connection.execute(query.with_for_update(), {"keys": list(keys)}).mappings()
         return {row["key"]: ForeignOrder.model_validate(dict(row)) for row in found}
+
+
+def foreign_in(connection: Connection, account: str) -> tuple[ForeignOrder, ...]:
+    """The orders of others that may still trade in the account, the one seen first, first.
+
+    Several gateways may have seen the same one, under a number of its client first and for good afterwards: who heard
+    of it last is believed.
+    """
+    rows = tables.foreign_orders
+    open_there = select(rows.c.gateway, rows.c.key).where(rows.c.account == account, rows.c.working.is_(True))
+    seen = connection.execute(open_there).all()
+    if not seen:
+        return ()
+    # By the whole primary key, for most orders of others are over.
+    gateways = {row.gateway for row in seen} | set(connection.scalars(select(tables.gateways.c.name)))
+    query = select(rows).where(rows.c.gateway.in_(gateways), rows.c.key.in_({row.key for row in seen}))
+    told = [ForeignOrder.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+    last = _last_words(_last_words(told, lambda order: order.key), _identity)
+    found = [order for order in last if order.is_working and order.account == account]
+    return tuple(sorted(found, key=lambda order: (order.first_seen_ns, order.key)))
+
+
+def _last_words(
+    told: Iterable[ForeignOrder], identity: Callable[[ForeignOrder], object]
+) -> Iterable[ForeignOrder]:
+    """The order that was heard of last of those with one identity."""
+    ordered = sorted(told, key=lambda order: (order.last_seen_ns, order.key))
+    return {identity(order): order for order in ordered}.values()
+
+
+def _identity(order: ForeignOrder) -> object:
+    """What an order has from its first message on: its client's number for it, which a person's order has not."""
+    return (order.client_id, order.order_id) if order.order_id > 0 else order.key
 
 
 def _first(order: ForeignOrder) -> ForeignOrder:

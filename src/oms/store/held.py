@@ -1,7 +1,7 @@
 """What should be in each account at a broker: the executions of our placements there, added up."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
@@ -27,12 +27,16 @@ _AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Held:
-    """A holding of ours: signed, negative is short. `placement_id`: one of those that made it."""
+    """A holding of ours: signed, negative is short. `placement_id`: one of those that made it.
+
+    lately: an execution of it was heard of since the moment that was asked about.
+    """
 
     account: str
     instrument_id: str
     quantity: Decimal
     placement_id: str
+    lately: bool = False
 
 
 class HeldAtBroker:
@@ -41,24 +45,36 @@ class HeldAtBroker:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def by(self, gateway: str) -> list[Held]:
-        """What our executions at the broker come to, by account and instrument; flat ones are left out.
+    def by(self, accounts: Collection[str], since_ns: int) -> list[Held]:
+        """What our executions in these accounts come to, by account and instrument.
 
-        All that the order book has booked, through whichever gateway they went, and what `gateway` has heard of
-        and no order has booked yet.
+        All that the order book has booked, and what any gateway has heard of and no order has booked yet: whichever
+        delivers an account's executions later, they are ours now. Flat ones are left out, save those of which an
+        execution was heard of at `since_ns` or later.
         """
-        held: dict[tuple[str, str], Decimal] = defaultdict(lambda: ZERO)
-        placements: dict[tuple[str, str], str] = {}
+        held: dict[_Key, Decimal] = defaultdict(lambda: ZERO)
+        placements: dict[_Key, str] = {}
         with self._database.snapshot() as connection:
-            for key, placement_id, quantity in (*_booked(connection), *_unbooked(connection, gateway)):
+            heard = _heard(connection)
+            for key, placement_id, quantity in (*_booked(connection), *_unbooked(connection, heard)):
                 held[key] = add(held[key], quantity)
                 placements[key] = placement_id
-        return [Held(*key, quantity, placements[key]) for key, quantity in sorted(held.items()) if quantity]
+            lately = _lately(connection, heard, since_ns)
+        placements = lately | placements
+        return [
+            Held(*key, held[key], placement_id, key in lately)
+            for key, placement_id in sorted(placements.items())
+            if key[0] in accounts and (held[key] or key in lately)
+        ]
 
 
 _FACT: TypeAdapter[Executed | Busted] = TypeAdapter(Annotated[Executed | Busted, Field(discriminator="kind")])
-_Line = tuple[tuple[str, str], str, Decimal]
-"""((account, instrument id), placement id, signed quantity)."""
+_Key = tuple[str, str]
+"""(account, instrument id)."""
+_Line = tuple[_Key, str, Decimal]
+"""(account and instrument id, placement id, signed quantity)."""
+_Heard = list[tuple[str, Executed]]
+"""Executions, each with the id of its order."""
 
 
 def _booked(connection: Connection) -> Iterator[_Line]:
@@ -68,10 +84,10 @@ def _booked(connection: Connection) -> Iterator[_Line]:
         yield (row.account, row.instrument_id), row.placement_id, signed
 
 
-def _unbooked(connection: Connection, gateway: str) -> Iterator[_Line]:
-    """What the gateway has heard of and the orders' projections do not show: the latest word on each execution."""
+def _unbooked(connection: Connection, heard: _Heard) -> Iterator[_Line]:
+    """What was heard of and the orders' projections do not show: the latest word on each execution."""
     latest: dict[tuple[str, str], tuple[int, Executed]] = {}
-    for order_id, executed in _heard(connection, gateway):
+    for order_id, executed in heard:
         base, number = revision(executed.exec_id)
         if number >= latest.get((order_id, base), (-1, executed))[0]:
             latest[order_id, base] = (number, executed)
@@ -84,15 +100,23 @@ def _unbooked(connection: Connection, gateway: str) -> Iterator[_Line]:
             continue
         before = order.ledger.current(executed.exec_id) if order is not None else None
         news = subtract(executed.quantity, before.quantity if before is not None else ZERO)
-        key = (ticket.account, ticket.instrument.instrument_id)
-        yield key, executed.placement_id, multiply(news, Decimal(ticket.direction.sign))
+        yield _key(ticket), executed.placement_id, multiply(news, Decimal(ticket.direction.sign))
 
 
-def _heard(connection: Connection, gateway: str) -> list[tuple[str, Executed]]:
+def _lately(connection: Connection, heard: _Heard, since_ns: int) -> dict[_Key, str]:
+    """What was executed by what was heard since then, booked or not, with a placement of each."""
+    news = {executed.placement_id for _, executed in heard if executed.ts_init_ns >= since_ns}
+    return {_key(ticket): ticket.placement_id for ticket in _tickets(connection, news).values()}
+
+
+def _key(ticket: PlacementTicket) -> _Key:
+    return ticket.account, ticket.instrument.instrument_id
+
+
+def _heard(connection: Connection) -> _Heard:
+    """At all gateways: what one of them has heard of another one may serve by now."""
     rows = tables.inbox.c
-    query = select(rows.order_id, rows.fact).where(
-        rows.gateway == gateway, rows.natural_key.startswith("exec/")
-    )
+    query = select(rows.order_id, rows.fact).where(rows.natural_key.startswith("exec/"))
     waiting = query.where(rows.status == InboxStatus.NEW.value)
     delivered = query.where(rows.status == InboxStatus.DELIVERED.value)
     found = [
@@ -109,9 +133,7 @@ def _executed(told: Executed | Busted) -> Executed:
     return Executed.model_construct(**told.model_dump(exclude={"kind", "reason"}), quantity=ZERO)
 
 
-def _without_booked(
-    connection: Connection, latest: dict[tuple[str, str], tuple[int, Executed]]
-) -> list[tuple[str, Executed]]:
+def _without_booked(connection: Connection, latest: dict[tuple[str, str], tuple[int, Executed]]) -> _Heard:
     """Those of which the fills do not have this very revision."""
     booked = set()
     for ids in _parts({order_id for order_id, _ in latest}):

@@ -1,6 +1,6 @@
 """Orders as last recorded, their parts, and who holds which client order id."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from oms.store.database import Database
 from oms.store.ledgers import whole_orders
 from oms.store.page import Page, page_of, paged
 
+_AT_ONCE = 500
 _MERGED = 50
 """Up to so many portfolios are listed by merging the newest of each."""
 
@@ -78,6 +79,18 @@ class Orders:
         with self._database.read() as connection:
             body = connection.execute(query).scalar()
         return None if body is None else Order.model_validate_json(body)
+
+    def kept(self, order_ids: Collection[str]) -> dict[str, str]:
+        """Each of these orders as the JSON it is kept as, by id, as far as there are any."""
+        found: dict[str, str] = {}
+        ids, orders = sorted(order_ids), tables.orders.c
+        with self._database.read() as connection:
+            for start in range(0, len(ids), _AT_ONCE):
+                query = select(orders.order_id, orders.body).where(
+                    orders.order_id.in_(ids[start : start + _AT_ONCE])
+                )
+                found |= {row.order_id: row.body for row in connection.execute(query)}
+        return found
 
     def list(
         self,

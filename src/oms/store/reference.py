@@ -20,6 +20,7 @@ from oms.domain.reference import (
 )
 from oms.domain.terms import SecType
 from oms.store import tables
+from oms.store.contracts import contract_of
 from oms.store.database import Database
 from oms.store.errors import Taken
 from oms.store.page import Page, page_of, paged
@@ -43,9 +44,12 @@ class Reference:
         natural_key = _natural_key(terms)
         instruments = tables.instruments.c
         body = terms.model_dump_json(include=set(InstrumentTerms.model_fields))
-        known = update(tables.instruments).where(instruments.natural_key == natural_key).values(body=body)
+        known = update(tables.instruments).where(instruments.natural_key == natural_key)
+        known = known.values(body=body, conid=terms.conid)
         statement = self._database.insert(tables.instruments)
-        statement = statement.on_conflict_do_update(index_elements=["natural_key"], set_={"body": body})
+        statement = statement.on_conflict_do_update(
+            index_elements=["natural_key"], set_={"body": body, "conid": terms.conid}
+        )
         row = {
             "instrument_id": instrument_id,
             "natural_key": natural_key,
@@ -56,6 +60,7 @@ class Reference:
             "expiry": terms.expiry,
             "strike": terms.strike,
             "option_right": terms.right,
+            "conid": terms.conid,
             "created_at": datetime.now(UTC),
             "body": body,
         }
@@ -114,6 +119,24 @@ class Reference:
             known = [_instrument(row.instrument_id, row.body) for row in connection.execute(query)]
         found = [instrument for instrument in known if question.fits(instrument)]
         return found[0] if len(found) == 1 else None
+
+    def one_contract(self, instrument_id: str) -> tuple[str, ...]:
+        """The ids of the instruments that are the same contract as this one, the oldest first; it is among them."""
+        with self._database.snapshot() as connection:
+            return contract_of(connection, instrument_id).instrument_ids
+
+    def same_contract(self, instrument_id: str | None, conid: int | None) -> tuple[Instrument, ...]:
+        """The instruments that are one contract with this one, or have this number at the broker, the oldest first."""
+        columns = tables.instruments.c
+        with self._database.snapshot() as connection:
+            first = instrument_id
+            if first is None and conid:
+                numbered = select(columns.instrument_id).where(columns.conid == conid).limit(1)
+                first = connection.execute(numbered).scalar()
+            ids = () if first is None else contract_of(connection, first).instrument_ids
+            query = select(columns.instrument_id, columns.body).where(columns.instrument_id.in_(ids))
+            rows = connection.execute(query.order_by(columns.created_at, columns.instrument_id)).all()
+        return tuple(_instrument(row.instrument_id, row.body) for row in rows)
 
     def instruments(
         self, limit: int = 100, offset: int = 0, cursor: str | None = None, symbol: str | None = None

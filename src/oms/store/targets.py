@@ -1,18 +1,19 @@
 """Target positions: batches as they were posted, plans that are kept once, and an account's standing in one moment."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, select
 
 from oms.domain.errands import Refusal
-from oms.domain.numbers import ZERO
+from oms.domain.numbers import total
 from oms.domain.order import Order
 from oms.domain.programs.targets import Aimed, Exposure, Plan, TargetBatch
 from oms.store import tables
+from oms.store.contracts import contract_of
 from oms.store.database import Database
-from oms.store.standing import booked_in, working_in, working_orders
+from oms.store.standing import booked_in, orders_of_others, working_in, working_orders
 
 _A = tables.aims.c
 
@@ -65,21 +66,35 @@ class Targets:
         with self._database.read() as connection:
             return [TargetBatch.model_validate_json(body) for body in connection.scalars(query.limit(limit))]
 
-    def plan_once(self, aim_id: str, plan: Plan) -> Plan:
+    def plan_once(self, aim_id: str, plan: Plan, target: str | None = None) -> Plan:
         """The plan that stands for the aim afterwards: `plan`, or the one that was kept first.
+
+        target: what the plan is about, an account and a contract; its plans have an order (`is_overtaken`).
 
         Asked twice, or by many at once, everybody gets the same answer. Raises Refused where the aim was refused
         before it had a plan: it never gets one then.
         """
-        row = self._write(aim_id, "plan", plan.model_dump_json(), _A.plan.is_(None) & _A.refusal.is_(None))
+        kept = {"plan": plan.model_dump_json(), "target": target}
+        row = self._write(aim_id, kept, _A.plan.is_(None) & _A.refusal.is_(None))
         if row.plan is None:
             raise Refusal.model_validate_json(row.refusal).refused()
         return Plan.model_validate_json(row.plan)
 
     def keep(self, aim_id: str, refusal: Refusal) -> Refusal:
         """The refusal that stands for the aim afterwards, beside its plan if it has one: the one that was kept first."""
-        row = self._write(aim_id, "refusal", refusal.model_dump_json(), _A.refusal.is_(None))
+        row = self._write(aim_id, {"refusal": refusal.model_dump_json()}, _A.refusal.is_(None))
         return Refusal.model_validate_json(row.refusal)
+
+    def is_overtaken(self, aim_id: str) -> bool:
+        """Whether a plan for the same target was kept after this one: it did not know what this one opens later."""
+        mine, later = tables.aims.alias(), tables.aims.alias()
+        query = (
+            select(later.c.aim_id)
+            .join(mine, mine.c.target == later.c.target)
+            .where(mine.c.aim_id == aim_id, later.c.aim_id != aim_id, later.c.turn >= mine.c.turn)
+        )
+        with self._database.read() as connection:
+            return connection.execute(query.limit(1)).first() is not None
 
     def aim(self, aim_id: str) -> Aimed | None:
         """What became of the aim; None where nothing is kept of it."""
@@ -94,15 +109,19 @@ class Targets:
             return {row.aim_id: _aimed(row) for row in connection.execute(query)}
 
     def exposure(self, account: str, instrument_id: str, portfolio_id: str | None = None) -> Exposure:
-        """The account's standing in one instrument, all of it in one moment; of one portfolio alone if so asked.
+        """The account's standing in one contract, all of it in one moment; of one portfolio alone if so asked.
 
+        Every instrument that is the contract counts, because the broker has one position in it.
         Executions count by the account of their placement, and so does what still works; an order that is not
-        placed yet counts by the account of its route.
+        placed yet counts by the account of its route. Orders at the broker that this system did not place work too,
+        under their key; they are no portfolio's.
         """
         with self._database.snapshot() as connection:
-            held = booked_in(connection, account, instrument_id, portfolio_id)
-            working = working_orders(connection, account, instrument_id, portfolio_id)
-        return Exposure(booked=held.get(instrument_id, ZERO), working=working)
+            contract = contract_of(connection, instrument_id)
+            held = booked_in(connection, account, contract.instrument_ids, portfolio_id)
+            working = working_orders(connection, account, contract.instrument_ids, portfolio_id)
+            others = () if portfolio_id is not None else orders_of_others(connection, account, contract)
+        return Exposure(booked=total(held.values()), working=(*working, *others))
 
     def held_in(self, account: str, portfolio_id: str | None = None) -> dict[str, Decimal]:
         """What our executions in the account come to, signed, by instrument id; flat ones are left out."""
@@ -115,14 +134,18 @@ class Targets:
         with self._database.snapshot() as connection:
             return working_in(connection, account, portfolio_id)
 
-    def _write(self, aim_id: str, name: str, body: str, where: ColumnElement[bool]) -> Any:
-        """The aim's row, after the column `name` was written if the row is new or `where` holds of it."""
-        statement = self._database.insert(tables.aims).on_conflict_do_update(
-            index_elements=["aim_id"], set_={name: body}, where=where
-        )
-        row = {"aim_id": aim_id, "batch_id": aim_id.rpartition("/")[0], name: body}
+    def _write(self, aim_id: str, kept: Mapping[str, str | None], where: ColumnElement[bool]) -> Any:
+        """The aim's row, after the columns `kept` were written if the row is new or `where` holds of it."""
+        columns: dict[str, Any] = dict(kept)
+        if columns.get("target") is not None:
+            last = select(func.coalesce(func.max(_A.turn), 0)).where(_A.target == columns["target"])
+            columns["turn"] = last.scalar_subquery() + 1
+        row = {"aim_id": aim_id, "batch_id": aim_id.rpartition("/")[0], **columns}
+        statement = self._database.insert(tables.aims).values(row)
+        replaced = {name: statement.excluded[name] for name in columns}
+        statement = statement.on_conflict_do_update(index_elements=["aim_id"], set_=replaced, where=where)
         with self._database.write() as connection:
-            connection.execute(statement, row)
+            connection.execute(statement)
             return connection.execute(select(tables.aims).where(_A.aim_id == aim_id)).one()
 
 

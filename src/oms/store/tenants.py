@@ -16,10 +16,18 @@ class Tenants:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._put = database.upsert(tables.tenants)
+        insert, portfolio = database.insert(tables.tenants), tables.tenants.c.portfolio_id
+        self._put = insert.on_conflict_do_update(
+            index_elements=["tenant"],
+            set_={"body": insert.excluded.body},
+            where=portfolio == insert.excluded.portfolio_id,
+        ).execution_options(preserve_rowcount=True)
 
     def put(self, tenant: Tenant) -> Tenant:
-        """Keep the tenant. Raises Taken where its portfolio is another tenant's."""
+        """Keep the tenant. Of many who give it a portfolio at once one does, and it stays.
+
+        Raises Taken where the tenant has another portfolio, or the portfolio is another tenant's.
+        """
         row = {
             "tenant": tenant.tenant,
             "portfolio_id": tenant.portfolio_id,
@@ -27,9 +35,11 @@ class Tenants:
         }
         try:
             with self._database.write() as connection:
-                connection.execute(self._put, row)
+                is_kept = connection.execute(self._put, row).rowcount == 1
         except IntegrityError as error:
             raise Taken(f"Portfolio {tenant.portfolio_id!r} is another tenant's.") from error
+        if not is_kept:
+            raise Taken(f"Tenant {tenant.tenant!r} has another portfolio, with its orders in it.")
         return tenant
 
     def get(self, tenant: str) -> Tenant | None:

@@ -39,7 +39,7 @@ class CommandWorkflow:
     @workflow.run
     async def run(self, asked: CommandInput) -> CommandOutcome:
         self.show()
-        started_ns = nanoseconds(workflow.info().start_time)
+        started_ns = nanoseconds(workflow.info().workflow_start_time)
         judging = Judging(asked=asked, started_ns=started_ns, at_home=self.at_home)
         self.verified = verified = await ports.VERIFY_COMMAND(judging, summary=asked.message_id)
         if verified.over is not None:

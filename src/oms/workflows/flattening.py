@@ -61,6 +61,7 @@ class _Flattening:
         self.legs: dict[int, Commanded] = {}
         self.moving: dict[int, BrokerPosition] = {}
         self.left: tuple[Left, ...] = ()
+        self.others: tuple[str, ...] = ()
 
     async def done(self) -> Flattened:
         if self.ask.given.cancel_open_first and not self.ask.given.dry_run:
@@ -103,6 +104,9 @@ class _Flattening:
         listed = await ports.LIST_POSITIONS(
             asked, summary=f"positions in {self.account}"[:200], queue=TARGET_QUEUE
         )
+        self.others = listed.others
+        if listed.portfolio_only:
+            self.scope = self.scope.model_copy(update={"portfolio_only": True})
         found = {self.index_of(position): position for position in listed.positions}
         owed = {index: position for index, position in found.items() if index not in self.legs}
         await self.aim([(index, position) for index, position in owed.items() if position.steady])
@@ -140,6 +144,13 @@ class _Flattening:
 
     def outcome(self, why: str | None) -> Flattened:
         notes = [f"{order.order_id} had not ended: {order.why}" for order in self.left]
+        given = self.ask.given
+        if given.dry_run and given.cancel_open_first and self.scope.working:
+            notes.append(f"dry run: ended first would be {', '.join(self.scope.working)}")
+        if self.others:
+            notes.append(
+                f"left alone are orders that were not placed through this order book: {', '.join(self.others)}"
+            )
         if self.scope.portfolio_only:
             notes.insert(
                 0, f"others trade in {self.account} too: only what the portfolio holds was flattened"
@@ -148,6 +159,8 @@ class _Flattening:
             notes.insert(0, f"given up at {self.last_look:%Y-%m-%dT%H:%M:%SZ}: {why}")
         legs = self.legs | {index: _not_aimed(index, position) for index, position in self.moving.items()}
         orders = tuple(legs[index] for index in sorted(legs))
+        if not orders and why is None:
+            notes.insert(0, f"nothing of {', '.join(given.sec_types)} to flatten is held in {self.account}")
         return Flattened(orders=orders, detail="; ".join(notes)[:2000] or None)
 
 

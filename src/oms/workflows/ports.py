@@ -43,7 +43,7 @@ from oms.domain.programs.carrying import (
     Verified,
 )
 from oms.domain.programs.outcomes import Commanded, CommandOutcome
-from oms.domain.programs.targets import AccountRead, Aim, Aimed, TargetBatch
+from oms.domain.programs.targets import AccountRead, Aimed, TargetBatch
 from oms.domain.reference import InstrumentQuestion, InstrumentsFound
 from oms.domain.settlement import CustodianAnswer, SettlementDate
 from oms.domain.statements import CompareAsk, Compared, Fetched, FlexAsk
@@ -230,14 +230,15 @@ READ_ACCOUNT: Port[str, AccountRead] = Port(
 )
 """The argument is the broker's name of the account. Nobody there to take the question in time: the account is away."""
 
-PLAN_AIM: LocalPort[Planning, Aimed] = LocalPort("plan_aim", Aimed)
-OPEN_LEGS: Port[Aim, Aimed] = Port("open_legs", Aimed, _DESK_CALL, UNTIL_IT_WORKS, heartbeat=_DESK_SILENCE)
-"""It waits for orders; beside the workflow it would keep a worker that stops from stopping."""
-PLAN_AIM_VISIBLY: Port[Planning, Aimed] = Port("plan_aim", Aimed, timedelta(seconds=10), UNTIL_IT_WORKS)
+BRING: Port[Planning, Aimed] = Port("bring", Aimed, _DESK_CALL, UNTIL_IT_WORKS, heartbeat=_DESK_SILENCE)
 END_ORDERS: Port[Ending, Ended] = Port(
     "end_orders", Ended, timedelta(seconds=90), UNTIL_IT_WORKS, priority=1, heartbeat=_DESK_SILENCE
 )
 KEEP_BATCH: LocalPort[TargetBatch, TargetBatch] = LocalPort("keep_batch", TargetBatch)
+BATCH_IS_KEPT: Port[str, bool] = Port(
+    "batch_is_kept", bool, timedelta(seconds=10), UNTIL_IT_WORKS, patience=timedelta(seconds=6)
+)
+"""The argument is the batch's id: it may be kept although whoever kept it was not heard any more."""
 AIM_ROWS: Port[Rows, RowsAimed] = Port(
     "aim_rows", RowsAimed, timedelta(minutes=15), UNTIL_IT_WORKS, heartbeat=_DESK_SILENCE
 )
@@ -277,7 +278,6 @@ LOCAL_PORTS: Mapping[str, LocalPort[Any, Any]] = {
         EVALUATE_PRE_TRADE,
         EVALUATE_POST_TRADE,
         SETTLEMENT_DATE,
-        PLAN_AIM,
         KEEP_BATCH,
     )
 }
@@ -306,9 +306,9 @@ PORTS: Mapping[str, Port[Any, Any]] = {
         OPEN_ENTRY,
         LOOK_AT_ENTRY,
         SETTLE_COMMAND,
-        PLAN_AIM_VISIBLY,
-        OPEN_LEGS,
+        BRING,
         END_ORDERS,
+        BATCH_IS_KEPT,
         AIM_ROWS,
         SCOPE_FLATTEN,
         LIST_POSITIONS,

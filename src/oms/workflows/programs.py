@@ -20,7 +20,9 @@ TARGET_BATCH_WORKFLOW: Final = "TargetBatch"
 
 
 class TargetInput(Open):
-    """Whoever aims at one instrument in one broker's account. `carried`: aims that the run before did not come to.
+    """Whoever aims at one position in one broker's account. `carried`: aims that the run before did not come to.
+
+    instrument_id: of the instruments that are the position's contract, the oldest.
 
     patience: how long orders that work against a target are waited for. idle: how long a run that several aims came
     to waits for one more; where a single one came it ends at once. `aims_per_run` lowers the point at which a run
@@ -39,11 +41,14 @@ class TargetBatchInput(Open):
     """A batch to carry out. `patience`: how long somebody who asks `done` is kept waiting for the last row.
 
     begin_within: a batch that no worker has begun by then is not begun at all, so that nothing happens by surprise.
+    kept: it was begun before and is gone on with, however late: its rows that have their outcome keep it, and each of
+    the others has its `send_by`.
     """
 
     batch: TargetBatch
     patience: timedelta = timedelta(seconds=25)
     begin_within: timedelta = timedelta(seconds=10)
+    kept: bool = False
 
 
 class TargetsDone(Open):
@@ -69,7 +74,10 @@ def command_workflow_id(idem_key: str) -> str:
 
 
 def target_workflow_id(account: str, instrument_id: str) -> str:
-    """The Temporal workflow id of whoever aims at one instrument in one broker's account, one aim at a time."""
+    """The Temporal workflow id of whoever aims at one position in one broker's account, one aim at a time.
+
+    instrument_id: `Aim.position_id`, so that two descriptions of one contract are one after the other too.
+    """
     return f"target/{account}/{instrument_id}"
 
 

@@ -1,4 +1,4 @@
-"""One instrument in one broker's account, and whoever aims at a quantity of it: one aim after the other.
+"""One position in one broker's account, and whoever aims at a quantity of it: one aim after the other.
 
 What matters is in the store: an aim's plan is kept there once before anything is opened, and the next plan is made of
 what the journal holds. This workflow only sees to it that no two of them are made at the same time, so it may end at
@@ -10,7 +10,6 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from oms.domain.numbers import plain
@@ -72,26 +71,14 @@ class TargetWorkflow:
         """
         until: datetime | None = None
         while True:
-            last = until is not None and workflow.now() >= until
-            planned = await self.plan(Planning(aim=aim, last=last))
-            if planned.refusal is not None or planned.plan is None:
-                return planned
-            if not planned.plan.ends:
-                return await self.open(aim) if planned.plan.legs else planned
+            planning = Planning(aim=aim, last=until is not None and workflow.now() >= until)
+            aimed = await ports.BRING(planning, summary=_said(aim))
+            if aimed.plan is None or not aimed.plan.ends:
+                return aimed
             if until is not None:
                 await workflow.sleep(_REST, summary="orders that end")
             until = until or workflow.now() + self.given.patience
-            await self.end(aim, planned.plan.ends, until)
-
-    async def plan(self, planning: Planning) -> Aimed:
-        try:
-            return await ports.PLAN_AIM(planning)
-        except FailureError as failure:
-            in_trouble(failure)
-            return await ports.PLAN_AIM_VISIBLY(planning, summary=_said(planning.aim))
-
-    async def open(self, aim: Aim) -> Aimed:
-        return await ports.OPEN_LEGS(aim, summary=_said(aim))
+            await self.end(aim, aimed.plan.ends, until)
 
     async def end(self, aim: Aim, order_ids: tuple[str, ...], until: datetime) -> Ended:
         asked = Ending(
@@ -103,13 +90,6 @@ class TargetWorkflow:
             correlation_id=aim.correlation_id,
         )
         return await ports.END_ORDERS(asked, summary=f"end {len(order_ids)} orders for {_said(aim)}"[:200])
-
-
-def in_trouble(failure: FailureError) -> None:
-    """Tell people that something is tried again where its retries are seen."""
-    cause = failure.cause if isinstance(failure, ActivityError) and failure.cause else failure
-    workflow.set_current_details(f"**Tried again**: {cause}")
-    workflow.logger.error("an aim is tried again: %s", cause)
 
 
 def _said(aim: Aim) -> str:

@@ -1,15 +1,14 @@
 """A batch of targets as one durable workflow: the account is read once, then every row is aimed for itself."""
 
 import asyncio
-from collections.abc import Iterable
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from oms.domain.programs.aiming import Rows, RowsAimed
-    from oms.domain.programs.targets import AccountRead
+    from oms.domain.programs.targets import AccountRead, BrokerPosition
     from oms.domain.terms import Venue
     from oms.workflows import ports
     from oms.workflows.contract import DONE_UPDATE, gateway_queue
@@ -67,16 +66,24 @@ class TargetBatchWorkflow:
         return self.said()
 
     async def keep(self) -> str | None:
-        """Keep the batch; why it cannot be."""
+        """Keep the batch; why it cannot be. It may be kept although nobody heard so: then it is gone on with."""
         try:
             await ports.KEEP_BATCH(self.batch)
-        except ActivityError as failed:
-            return f"the order book's store is away: {failed.cause or failed}"
+        except FailureError as failed:
+            workflow.logger.warning("%s may not be kept: %s", self.batch.batch_id, failed)
+            return None if await self.is_kept() else "the order book's store is away"
         return None
+
+    async def is_kept(self) -> bool:
+        try:
+            return await ports.BATCH_IS_KEPT(self.batch.batch_id, summary="whether it is kept")
+        except ActivityError:
+            return False
 
     def too_late(self) -> str | None:
         """A batch that waited for a worker was given up by whoever posted it."""
-        if workflow.now() - workflow.info().start_time <= self.given.begin_within:
+        waited = workflow.now() - workflow.info().workflow_start_time
+        if self.given.kept or waited <= self.given.begin_within:
             return None
         return "no worker began the batch in time"
 
@@ -121,12 +128,12 @@ class TargetBatchWorkflow:
         return tuple(sorted(unsteady))
 
     async def aim_some(self, numbers: tuple[int, ...], read: AccountRead, *, last: bool) -> RowsAimed:
-        symbols = {self.batch.rows[number].symbol for number in numbers}
         rows = Rows(
             batch_id=self.batch.batch_id,
             numbers=numbers,
-            read=_about(read, symbols),
+            read=_that_count(read),
             last=last,
+            again=self.given.kept,
         )
         summary = f"rows {numbers[0] + 1} to {numbers[-1] + 1}"
         aimed = await ports.AIM_ROWS(rows, summary=summary, queue=TARGET_QUEUE)
@@ -156,8 +163,16 @@ class TargetBatchWorkflow:
         workflow.set_current_details("\n".join(lines))
 
 
-def _about(read: AccountRead, symbols: Iterable[str]) -> AccountRead:
-    """The reading with these symbols' positions only."""
-    asked = frozenset(symbols)
-    positions = tuple(position for position in read.positions if position.symbol in asked)
+def _that_count(read: AccountRead) -> AccountRead:
+    """The reading without the positions that our executions explain and that stand still.
+
+    Which position is a row's is not known by its symbol, for the broker may call it otherwise. One that is explained
+    stays beside another of its name, so that they are not taken for one another.
+    """
+    names = {_name(position) for position in read.positions if position.unbooked or not position.steady}
+    positions = tuple(position for position in read.positions if _name(position) in names)
     return read.model_copy(update={"positions": positions})
+
+
+def _name(position: BrokerPosition) -> tuple[str, str, str]:
+    return position.symbol, position.sec_type, position.currency

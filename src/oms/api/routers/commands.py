@@ -10,6 +10,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from starlette.responses import Response
 
+from oms.api.access import Reach
 from oms.api.asking import Ask, Context, Who
 from oms.api.command_views import CommandsView, CommandView, SubmitAck, WholeCommandView
 from oms.api.exact_json import exact_answer
@@ -30,7 +31,7 @@ from oms.store import Store
 
 router = book_router("/oms", "commands", ProgramRoute)
 _TAKEN = (Code.INVALID_TENANT, Code.IDEMPOTENCY_CONFLICT)
-_HANDED = (*_TAKEN, Code.BAD_SIGNATURE, Code.STALE_ENVELOPE, Code.REPLAYED_NONCE)
+_HANDED = (*_TAKEN, Code.INVALID_ACCOUNT, Code.BAD_SIGNATURE, Code.STALE_ENVELOPE, Code.REPLAYED_NONCE)
 
 
 class WrappedEnvelope(BaseModel):
@@ -81,7 +82,10 @@ async def submit_orders(taking: Taking, asking: Ask, body: SubmitBody) -> Respon
 
 
 @router.post(
-    "/flatten", operation_id="FlattenPositions", response_model=SubmitAck, responses=refusals(*_TAKEN)
+    "/flatten",
+    operation_id="FlattenPositions",
+    response_model=SubmitAck,
+    responses=refusals(*_TAKEN, Code.INVALID_ACCOUNT),
 )
 async def flatten(taking: Taking, asking: Ask, body: FlattenBody) -> Response:
     """Bring the positions of an account to zero, never beyond. For pm."""
@@ -140,18 +144,24 @@ def _page(found: Sequence[CommandRecord], limit: int) -> CommandsView:
     response_model=WholeCommandView,
     responses=refusals(Code.COMMAND_NOT_FOUND),
 )
-def get_command(
+async def get_command(
     context: Context,
     caller: Who,
+    taking: Taking,
     command_id: Annotated[IdemKey, Path(description="Its message_id or its idem_key.")],
 ) -> Response:
     """One command with its orders as they are now. "Enqueued" is not acceptance: this is."""
-    kept = _command(context.store, command_id)
-    seen = tenants_within(context.store, caller.reach)
+    store = context.store
+    kept = await anyio.to_thread.run_sync(_command, store, caller.reach, command_id)
+    if await taking.is_left(kept):
+        return exact_answer(WholeCommandView.received(kept))
+    return exact_answer(await anyio.to_thread.run_sync(WholeCommandView.of, kept, store))
+
+
+def _command(store: Store, reach: Reach, command_id: str) -> CommandRecord:
+    """Blocks. Raises Refused: COMMAND_NOT_FOUND, also for one of a tenant out of reach."""
+    kept = store.commands.by_message(command_id) or store.commands.get(command_id)
+    seen = tenants_within(store, reach)
     if kept is None or (seen is not None and kept.tenant not in seen):
         raise Refused(Code.COMMAND_NOT_FOUND, f"There is no command {command_id!r}.", command_id=command_id)
-    return exact_answer(WholeCommandView.whole(kept, context.store))
-
-
-def _command(store: Store, command_id: str) -> CommandRecord | None:
-    return store.commands.by_message(command_id) or store.commands.get(command_id)
+    return kept

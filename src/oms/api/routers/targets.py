@@ -35,9 +35,9 @@ from oms.api.targeting import (
     batch_in_reach,
     book_for,
     end_batch,
+    followed,
     new_batch,
     shown,
-    standings,
     take,
 )
 from oms.domain.apply import instant
@@ -132,7 +132,7 @@ async def get_batch(context: Context, caller: Who, batch_id: BatchId) -> Respons
     store = context.store
     batch = await anyio.to_thread.run_sync(batch_in_reach, store, caller.reach, batch_id)
     stale = await refreshed(context, batch.account)
-    rows = await anyio.to_thread.run_sync(standings, store, batch)
+    rows = await followed(context, batch)
     view = FollowedBatchView.model_construct(
         batch_id=batch.batch_id,
         account_id=batch.account,

@@ -58,9 +58,6 @@ def put_tenant(context: Context, caller: Who, tenant: Named, body: TenantBody) -
     store = context.store
     _check_portfolio(store, caller.reach, body.portfolio_id)
     check_accounts(store, caller.reach, ((account, body.portfolio_id) for account in body.accounts))
-    known = store.tenants.get(tenant)
-    if known is not None and known.portfolio_id != body.portfolio_id:
-        raise _conflict(f"Tenant {tenant!r} has another portfolio, with its orders in it.", tenant)
     try:
         kept = store.tenants.put(
             Tenant(
@@ -68,7 +65,7 @@ def put_tenant(context: Context, caller: Who, tenant: Named, body: TenantBody) -
             )
         )
     except Taken as taken:
-        raise _conflict(str(taken), tenant) from taken
+        raise Refused(Code.TENANT_CONFLICT, str(taken), tenant=tenant) from taken
     return answer(TenantView.of(kept))
 
 
@@ -97,7 +94,3 @@ def _check_portfolio(store: Store, reach: Reach, portfolio_id: str) -> None:
         raise Refused(
             Code.INVALID_PORTFOLIO, f"There is no portfolio {portfolio_id!r}.", portfolio_id=portfolio_id
         )
-
-
-def _conflict(told: str, tenant: str) -> Refused:
-    return Refused(Code.TENANT_CONFLICT, told, tenant=tenant)

@@ -1,10 +1,12 @@
 """What is said on the way to a target: rows of a batch, orders to end first, the legs of a flatten."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from oms.domain.commands import Actor
 from oms.domain.errands import Refusal
+from oms.domain.errors import Code
 from oms.domain.lifecycle import MAIN_CHAIN
 from oms.domain.model import Open
 from oms.domain.order import Order
@@ -16,6 +18,10 @@ from oms.domain.terms import ComplianceStatus, State
 
 _PASSED = frozenset({ComplianceStatus.PASSED, ComplianceStatus.OVERRIDDEN})
 _AFTER_CHECK = frozenset(MAIN_CHAIN[MAIN_CHAIN.index(State.PRE_TRADE_COMPLIANCE_PASSED) :])
+CANCELED_WITH_ITS_BATCH = Refusal(
+    code=Code.ALREADY_CANCELED, message="The batch was canceled before everything was opened for this row."
+)
+"""What is kept of a row whose orders are not all open when its batch is canceled: it gets no more of them."""
 
 
 class Planning(Open):
@@ -50,15 +56,17 @@ class Ended(Open):
 
 
 class Rows(Open):
-    """Some rows of a kept batch, by number. `read`: the account as it was read, for these rows' symbols at least.
+    """Some rows of a kept batch, by number. `read`: the account as it was read, all that no execution explains.
 
-    last: positions that still move are not waited for any longer; such a row is refused.
+    last: positions that still move are not waited for any longer; such a row is refused. again: they may have been
+    aimed before, by a run of the batch that is gone.
     """
 
     batch_id: str
     numbers: tuple[int, ...]
     read: AccountRead
     last: bool = False
+    again: bool = False
 
 
 class RowsAimed(Open):
@@ -96,11 +104,17 @@ def why_not_sent(order: Order) -> str | None:
     return (order.reason or order.state.value) if order.is_terminal else None
 
 
-def position_of(read: AccountRead, instrument: Instrument) -> BrokerPosition | None:
-    """What the account holds of the instrument: by our id, else by the broker's number, else by its name."""
+def position_of(
+    read: AccountRead, instrument: Instrument, also: Collection[str] = ()
+) -> BrokerPosition | None:
+    """What the account holds of the instrument: by our id, else by the broker's number, else by its name.
+
+    also: the ids of the instruments that are the same contract.
+    """
     name = (instrument.symbol, instrument.sec_type, instrument.currency)
     for fits in (
         lambda each: each.instrument_id == instrument.instrument_id,
+        lambda each: each.instrument_id in also,
         lambda each: instrument.conid is not None and each.conid == instrument.conid,
         lambda each: instrument.conid is None and (each.symbol, each.sec_type, each.currency) == name,
     ):
@@ -110,9 +124,15 @@ def position_of(read: AccountRead, instrument: Instrument) -> BrokerPosition | N
     return None
 
 
-def is_meant(given: Flatten, symbol: str, sec_type: str) -> bool:
-    """Whether a flatten is about such a contract."""
-    return sec_type in given.sec_types and symbol not in given.exclude
+def is_meant(given: Flatten, sec_type: str, names: Collection[str]) -> bool:
+    """Whether a flatten is about such a contract. names: the symbols that it goes by, ours and the broker's."""
+    excluded = {_spelled(symbol) for symbol in given.exclude}
+    return sec_type in given.sec_types and excluded.isdisjoint(map(_spelled, names))
+
+
+def _spelled(symbol: str) -> str:
+    """One spelling for `BRK.B`, `BRK B` and `brk/b`: everybody sets a share class apart in his own way."""
+    return re.sub(r"[\s./-]+", " ", symbol.strip()).upper()
 
 
 def subject_of(position: BrokerPosition) -> str:
@@ -150,9 +170,14 @@ class FlattenRead(Open):
 
 
 class FlattenPositions(Open):
-    """The positions to flatten, in a fixed order."""
+    """The positions to flatten, in a fixed order. portfolio_only: by now the account is not the portfolio's alone.
+
+    others: the orders that work there and that this system did not place, in words.
+    """
 
     positions: tuple[BrokerPosition, ...] = ()
+    portfolio_only: bool = False
+    others: tuple[str, ...] = ()
 
 
 class FlattenLeg(Open):

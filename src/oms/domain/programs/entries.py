@@ -95,6 +95,12 @@ def openings(
         raise invalid(f"orders.{index}", first["msg"].removeprefix("Value error, ")) from error
 
 
+def check_asof(submit: SubmitOrders, at_ns: int) -> None:
+    """Raise Refused VALIDATION_FAILED where the data would be of the future of whoever took the command at `at_ns`."""
+    if submit.asof is not None and nanoseconds(submit.asof) > at_ns + _ns(CLOCKS_DIFFER):
+        raise invalid("asof", f"{submit.asof.isoformat()} is in the future")
+
+
 def order_id(asked: CommandInput, index: int, part: Part) -> str:
     """The id of one order of a command: of its time, its idem_key and its place, so that opening it twice is once."""
     seed = f"{asked.idem_key}|{index}|{part}"
@@ -245,9 +251,8 @@ def _without_effect(given: SubmittedOrder) -> str | None:
 
 def _in_time(asked: CommandInput, submit: SubmitOrders, index: int) -> None:
     """Against when the command came, not when it is done: a command that waited is what it was."""
+    check_asof(submit, asked.received_ns)
     order = submit.orders[index].order
-    if submit.asof is not None and nanoseconds(submit.asof) > asked.received_ns + _ns(CLOCKS_DIFFER):
-        raise invalid("asof", f"{submit.asof.isoformat()} is in the future")
     if order.good_till_date is not None and nanoseconds(order.good_till_date) <= asked.received_ns:
         raise invalid(
             f"orders.{index}.order.goodTillDate", f"{order.good_till_date.isoformat()} is in the past"

@@ -6,7 +6,7 @@ from oms.domain.model import Open
 
 SUBMITTED = "oms.submit"
 RECEIVED = "ib.order_received"
-"""The two synthetic events: a command was taken, an order of it was opened."""
+"""The two synthetic events: a command was taken, an order of it is being opened."""
 
 
 class VenueEvent(Open):

@@ -1,5 +1,6 @@
 """What is wrong with a program's request, by the path of the field, as one refusal."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -8,6 +9,8 @@ from pydantic import BaseModel, ValidationError
 from oms.domain.errors import Code, Refused
 
 _TOLD = 20
+_OBJECT_WANTED = frozenset({"dict_type", "model_type", "model_attributes_type"})
+_COUNTED = re.compile(r".* should have (at (?:least|most) \d+ items?) after validation")
 Part = TypeVar("Part", bound=BaseModel)
 
 
@@ -34,7 +37,7 @@ def _refusal(error: ValidationError) -> Refused:
             "message": _message(one["type"], one["msg"]),
         }
         for one in findings
-        if not any(_is_inside(other["loc"], one["loc"]) for other in findings)
+        if not any(is_inside(other["loc"], one["loc"]) for other in findings)
     ]
     first, more = told[0], f" ({len(told) - 1} more)" if len(told) > 1 else ""
     return Refused(
@@ -48,9 +51,17 @@ def _refusal(error: ValidationError) -> Refused:
 def _message(kind: str, text: str) -> str:
     if kind == "extra_forbidden":
         return "there is no such field"
-    return text.removeprefix("Value error, ").rstrip(".")
+    return in_words(kind, text)
 
 
-def _is_inside(location: tuple[int | str, ...], whole: tuple[int | str, ...]) -> bool:
+def in_words(kind: str, text: str) -> str:
+    """Pydantic's finding of this kind in words of JSON, without those of Python."""
+    if kind in _OBJECT_WANTED:
+        return "must be a JSON object"
+    counted = _COUNTED.match(text) if kind in ("too_short", "too_long") else None
+    return f"must have {counted[1]}" if counted else text.removeprefix("Value error, ").rstrip(".")
+
+
+def is_inside(location: tuple[int | str, ...], whole: tuple[int | str, ...]) -> bool:
     """A list whose items are wrong is also told to be too short; the items say it better."""
     return len(location) > len(whole) and location[: len(whole)] == whole

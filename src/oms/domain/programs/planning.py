@@ -1,6 +1,7 @@
 """What an aim comes to, pure: never beyond the target, whatever part of what works already is executed."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from hashlib import sha256
 
@@ -15,7 +16,16 @@ from oms.domain.order import Order
 from oms.domain.programs.targets import AIMED_BY, Aim, Exposure, Leg, Plan, WorkingOrder
 from oms.domain.programs.targets import ending as ending
 from oms.domain.reference import Instrument
-from oms.domain.terms import Automation, Direction, LinkKind, OrderType, State, TimeInForce, Venue
+from oms.domain.terms import (
+    Automation,
+    Direction,
+    LinkKind,
+    OrderType,
+    PlacementStatus,
+    State,
+    TimeInForce,
+    Venue,
+)
 
 _UNPLACED = frozenset(
     {
@@ -26,6 +36,7 @@ _UNPLACED = frozenset(
     }
 )
 """Where automation goes on to a placement by itself. A failed check is no such state: it needs a person."""
+_UNACKNOWLEDGED = frozenset({PlacementStatus.PENDING, PlacementStatus.SENT, PlacementStatus.IN_DOUBT})
 _DIGITS = Context(prec=400)
 
 
@@ -41,8 +52,11 @@ def pending(order: Order) -> Decimal:
     return multiply(Decimal(order.direction.sign), quantity)
 
 
-def working_order(order: Order) -> WorkingOrder | None:
-    """`order` as a plan sees it; None where nothing of it can be executed, and no new target has to end it."""
+def working_order(order: Order, now: datetime | None = None) -> WorkingOrder | None:
+    """`order` as a plan sees it; None where nothing of it can be executed, and no new target has to end it.
+
+    now: by which it is told whether the order is overdue.
+    """
     is_aimed = AIMED_BY in order.request.metadata
     may_wake = is_aimed and order.state is State.PRE_TRADE_COMPLIANCE_FAILED
     amount = pending(order)
@@ -54,7 +68,14 @@ def working_order(order: Order) -> WorkingOrder | None:
         state=order.state,
         ours=is_aimed,
         is_ending=order.cancel_requested or order.close_requested,
+        is_overdue=now is not None and _is_overdue(order, now),
     )
+
+
+def _is_overdue(order: Order, now: datetime) -> bool:
+    send_by = order.request.handling.send_by
+    is_known = any(placement.status not in _UNACKNOWLEDGED for placement in order.placements)
+    return send_by is not None and now >= send_by and not is_known
 
 
 def plan(aim: Aim, exposure: Exposure) -> Plan:
@@ -97,12 +118,13 @@ def openings_of(aim: Aim, plan: Plan) -> tuple[Opening, ...]:
 
 
 def _to_end(gap: Decimal, working: Sequence[WorkingOrder]) -> Iterator[str]:
-    """Ours that lead elsewhere, that end already, or whose part does not fit into the gap beside all others'."""
+    """Ours that lead elsewhere, that end already, that may never be sent, or that do not fit beside all others'."""
     room = subtract(abs(gap), total(abs(o.pending) for o in working if not o.ours and _leads(o, gap)))
     for one in working:
         if not one.ours:
             continue
-        stays = _leads(one, gap) and not one.is_ending and abs(one.pending) <= room
+        counts = _leads(one, gap) and not one.is_ending and not one.is_overdue
+        stays = counts and abs(one.pending) <= room
         if stays:
             room = subtract(room, abs(one.pending))
         else:

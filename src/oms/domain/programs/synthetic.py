@@ -1,13 +1,13 @@
-"""The two events of a signed command that no venue tells: that it was taken, and that an order of it was opened."""
+"""The two events of a signed command that no venue tells: that it was taken, and that an order of it is being opened."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from oms.domain.commands import CreateOrder
+from oms.domain.decide import Opening
+from oms.domain.programs.carrying import ENTRIES
 from oms.domain.programs.envelopes import Envelope
 from oms.domain.programs.events import RECEIVED, VenueEvent
 from oms.domain.programs.tenants import Tenant
-from oms.domain.reference import Instrument
 from oms.domain.terms import OrderType
 
 OMS: Final = "oms"
@@ -30,18 +30,18 @@ def taken(message_id: str, envelope: Envelope, tenant: Tenant, now_ns: int) -> V
     )
 
 
-def received(
-    message_id: str,
-    order_index: int,
-    order_id: str,
-    request: CreateOrder,
-    instrument: Instrument,
-    now_ns: int,
-) -> VenueEvent:
-    """An order of the command is in the order book. Once for each entry."""
+def received(opening: Opening, now_ns: int) -> VenueEvent | None:
+    """An entry's order is about to be opened. Told before that, so it stands before whatever the venue says of it.
+
+    Once for each entry of a command; None for an exit, and for an order of nobody's command.
+    """
+    request, instrument = opening.request, opening.instrument
+    message_id, order_index, part = (request.metadata.get(n) for n in ("message_id", "order_index", "part"))
+    if not isinstance(message_id, str) or not isinstance(order_index, int) or part not in ENTRIES:
+        return None
     body: dict[str, Any] = {
         "event_type": RECEIVED,
-        "order_id": order_id,
+        "order_id": opening.order_id,
         "symbol": instrument.symbol,
         "secType": instrument.sec_type.value,
         "action": "BUY" if request.direction.sign > 0 else "SELL",
@@ -55,7 +55,7 @@ def received(
         event_type=RECEIVED,
         body={**body, **priced, **routed},
         ts_init_ns=now_ns,
-        order_id=order_id,
+        order_id=opening.order_id,
         portfolio_id=request.portfolio_id,
         message_id=message_id,
         order_index=order_index,

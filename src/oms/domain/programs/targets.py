@@ -1,10 +1,11 @@
 """Target positions: what is held, what works already, and what is still to be done. Never beyond the target."""
 
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from oms.domain.commands import Actor, CancelOrder, CloseOrder, Command, Metadata
 from oms.domain.errands import Refusal
@@ -21,13 +22,26 @@ AIMED_BY = "aim"
 
 
 class TargetRow(Model):
-    """One row of a batch as it was posted: hold `quantity` of `symbol`, negative is short, 0 closes."""
+    """One row of a batch as it was posted: hold `quantity` of `symbol`, negative is short, 0 closes.
+
+    expected_price and tolerance_pct come together: alone, either would look like a protection and be none.
+    """
 
     symbol: Name
     quantity: Amount
     limit_price: Price | None = None
     expected_price: Price | None = None
-    tolerance_pct: Annotated[Amount, Field(ge=0, lt=100)] | None = None
+    tolerance_pct: Annotated[Amount, Field(ge=0, lt=100)] | None = Field(None, validate_default=True)
+
+    @field_validator("tolerance_pct")
+    @classmethod
+    def _beside_its_price(cls, tolerance: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        given = info.data.get("expected_price") is not None
+        if given and tolerance is None:
+            raise ValueError("is required with expected_price: one alone protects nothing")
+        if tolerance is not None and not given and "expected_price" in info.data:
+            raise ValueError("needs expected_price: one alone protects nothing")
+        return tolerance
 
 
 class TargetBatch(Open):
@@ -57,6 +71,8 @@ class Aim(Open):
     account_id: str
     portfolio_id: str
     instrument: Instrument
+    contract_id: str | None = None
+    """The oldest instrument that is the same contract: by it those that aim at one position find each other."""
     target: Amount
     unbooked: Amount
     limit_price: Price | None = None
@@ -70,6 +86,11 @@ class Aim(Open):
     """Only what the portfolio holds in the account counts, because the account is not its alone."""
     metadata: Metadata = {}
 
+    @property
+    def position_id(self) -> str:
+        """The instrument by which the position is known, however many describe it."""
+        return self.contract_id or self.instrument.instrument_id
+
 
 class WorkingOrder(Open):
     """An order that has not done all it may. `pending`: signed, what may still be executed of it."""
@@ -81,10 +102,12 @@ class WorkingOrder(Open):
     """Opened for a target of this very account and instrument, so that a new target may end it."""
     is_ending: bool = False
     """It is being canceled or closed already; until that has ended it may still be executed."""
+    is_overdue: bool = False
+    """The time after which it may not be sent is over, and no venue has acknowledged it: it may never be sent."""
 
 
 class Exposure(Open):
-    """An account's standing in one instrument, in one moment: executions booked (signed) and what works beside them."""
+    """An account's standing in one contract, in one moment: executions booked (signed) and what works beside them."""
 
     booked: Exact
     working: tuple[WorkingOrder, ...] = ()

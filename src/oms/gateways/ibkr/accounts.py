@@ -5,6 +5,7 @@ Without an answer nothing is known: what was not told is never a zero.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 
 import structlog
@@ -25,6 +26,16 @@ _SECONDS = 5.0
 """So long an answer may take: who asks waits a little longer, and then takes the account for away."""
 _LOOKS = 3
 _LONGEST_PAUSE = 1.0
+_PROVEN_NS = 5_000_000_000
+"""So long a gap that was shown before is known. It could be made of something else by now, quantity for quantity."""
+
+
+@dataclass(frozen=True)
+class _Proof:
+    """A gap that was last shown at `at_ns`, after two looks had shown it."""
+
+    gap: Decimal
+    at_ns: int
 
 
 class Accounts:
@@ -46,7 +57,7 @@ class Accounts:
         self._served = served
         self._executions = Shared(wire.executions)
         self._worths = Shared(wire.net_liquidation)
-        self._proven: dict[Key, Decimal] = {}
+        self._proven: dict[Key, _Proof] = {}
         self._names: dict[tuple[int, Description], str] = {}
 
     async def read(self, account: str) -> AccountRead:
@@ -82,13 +93,13 @@ class Accounts:
     # Two readings
 
     async def _settled(self, account: str, until: float) -> tuple[Look, frozenset[Key]]:
-        """A look, and the contracts of the account whose gap it alone shows: executions may be on their way.
+        """A look, and the contracts of the account whose gap is not sure: executions may be on their way.
 
-        They are asked for before the next look. Where there is no gap, or the one that two looks have shown before,
-        there is nothing to wait for.
+        They are asked for before the next look. Where there is no gap, or the one that two looks have shown a moment
+        ago, there is nothing to wait for.
         """
         look = await self._look(until)
-        moving = self._moving(_of(account, look), {})
+        moving = self._moving(account, look, None)
         for _ in range(_LOOKS - 1):
             if not moving or asyncio.get_running_loop().time() + self._pause >= until:
                 break
@@ -98,7 +109,7 @@ class Accounts:
             except (GatewayNotReady, TimeoutError, ConnectionError, RequestError) as error:
                 LOG.warning("ibkr.account_not_steady", account=account, error=repr(error))
                 break
-            moving = self._moving(_of(account, look), before.lines)
+            moving = self._moving(account, look, before)
         return look, moving
 
     async def _paused(self, until: float) -> None:
@@ -113,17 +124,21 @@ class Accounts:
         except TimeoutError as error:
             raise GatewayNotReady(f"IBKR has not told its positions within {_SECONDS:g} s") from error
 
-    def _moving(self, lines: dict[Key, Line], before: dict[Key, Line]) -> frozenset[Key]:
+    def _moving(self, account: str, look: Look, before: Look | None) -> frozenset[Key]:
         moving = set()
-        for key, line in lines.items():
-            shown = [before[key].gap] if key in before else []
+        for key, line in _of(account, look).items():
             if not line.gap:
                 self._proven.pop(key, None)
-            elif line.gap in (*shown, self._proven.get(key)):
-                self._proven[key] = line.gap
+            elif self._is_proven(key, line, look.at_ns) or _shows_again(line, key, before):
+                self._proven[key] = _Proof(line.gap, look.at_ns)
             else:
                 moving.add(key)
         return frozenset(moving)
+
+    def _is_proven(self, key: Key, line: Line, at_ns: int) -> bool:
+        """Whether it is the gap of a moment ago: then what was executed since is in both sides."""
+        proof = self._proven.get(key)
+        return proof is not None and proof.gap == line.gap and at_ns - proof.at_ns <= _PROVEN_NS
 
     # What it comes to; in a thread
 
@@ -172,3 +187,9 @@ class Accounts:
 
 def _of(account: str, look: Look) -> dict[Key, Line]:
     return {key: line for key, line in look.lines.items() if line.account == account}
+
+
+def _shows_again(line: Line, key: Key, before: Look | None) -> bool:
+    """Whether the look before showed the same gap. That proves nothing where both may lack the same executions."""
+    shown = None if before is None else before.lines.get(key)
+    return shown is not None and shown.gap == line.gap and not line.lately

@@ -113,7 +113,7 @@ class Contracts:
         try:
             increments = await ask(rule_id)
         except ConnectionError as error:
-            raise GatewayNotReady(f"IBKR did not tell market rule {rule_id}: {error!r}") from error
+            raise GatewayNotReady(f"IBKR did not tell market rule {rule_id}: {error}") from error
         except (RequestError, TimeoutError) as error:
             LOG.warning("ibkr.no_market_rule", rule=rule_id, error=repr(error))
             return ()
@@ -129,9 +129,9 @@ class Contracts:
         except RequestError as error:
             if error.code in _NO_SUCH_CONTRACT:
                 raise UnknownContract(f"{error.code}: {error.message}") from error
-            raise GatewayNotReady(f"IBKR did not describe {told}: {error}") from error
+            raise GatewayNotReady(f"IBKR did not describe {told}: {error.code}: {error.message}") from error
         except (ConnectionError, TimeoutError) as error:
-            raise GatewayNotReady(f"IBKR did not describe {told}: {error!r}") from error
+            raise GatewayNotReady(f"IBKR did not describe {told}: {error}") from error
 
 
 def contract_of(instrument: Instrument) -> Contract:

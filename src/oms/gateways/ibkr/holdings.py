@@ -34,7 +34,8 @@ Key = tuple[str, int | Description]
 class Line:
     """One contract in one account, signed quantities. `conid` 0: nobody knows it yet. `unread`: theirs is not known.
 
-    cost: the broker's average, None where it told none.
+    cost: the broker's average, None where it told none. lately: we have heard of executions of ours in it that the
+    broker's list of positions may not show yet.
     """
 
     account: str
@@ -45,6 +46,7 @@ class Line:
     instrument_id: str | None = None
     unread: bool = False
     cost: Decimal | None = None
+    lately: bool = False
 
     @property
     def subject(self) -> str:
@@ -67,10 +69,13 @@ class Line:
             instrument_id=self.instrument_id or other.instrument_id,
             unread=self.unread or other.unread,
             cost=other.cost if self.cost is None else self.cost,
+            lately=self.lately or other.lately,
         )
 
 
-def our_line(account: str, instrument: Instrument, conid: int | None, quantity: Decimal) -> Line:
+def our_line(
+    account: str, instrument: Instrument, conid: int | None, quantity: Decimal, *, lately: bool = False
+) -> Line:
     """A holding of the order book."""
     described = Description(
         instrument.symbol,
@@ -81,7 +86,9 @@ def our_line(account: str, instrument: Instrument, conid: int | None, quantity: 
         instrument.right or "",
     )
     known = instrument.conid or conid or 0
-    return Line(account, known, described, ours=quantity, instrument_id=instrument.instrument_id)
+    return Line(
+        account, known, described, ours=quantity, instrument_id=instrument.instrument_id, lately=lately
+    )
 
 
 def their_line(position: Position) -> Line:

@@ -12,6 +12,9 @@ from oms.gateways.ibkr.translating import record_of
 from oms.gateways.ibkr.wire import Wire
 from oms.store import Store
 
+SETTLING_NS = 10_000_000_000
+"""So long after we have heard of an execution the broker's list of positions may still be without it."""
+
 
 @dataclass(frozen=True)
 class Look:
@@ -55,16 +58,17 @@ class Sides:
         theirs = latest(await self._wire.positions())
         at_ns = self._clock()
         await self._inbound.drained()
-        lines = await asyncio.to_thread(self._ours, accounts)
+        lines = await asyncio.to_thread(self._ours, accounts, at_ns - SETTLING_NS)
         lines += [their_line(position) for position in theirs if position.account in accounts]
         return Look(at_ns, matched(lines))
 
-    def _ours(self, accounts: frozenset[str]) -> list[Line]:
-        held = [one for one in self._store.held.by(self._settings.name) if one.account in accounts]
+    def _ours(self, accounts: frozenset[str], since_ns: int) -> list[Line]:
+        held = self._store.held.by(accounts, since_ns)
         intents, _ = self._store.intents.among({one.placement_id for one in held})
         sent = {placement_id: (intent.ticket, record_of(intent)) for placement_id, intent in intents.items()}
         lines = []
         for one in held:
             ticket, record = sent[one.placement_id]
-            lines.append(our_line(one.account, ticket.instrument, record.conid, one.quantity))
+            line = our_line(one.account, ticket.instrument, record.conid, one.quantity, lately=one.lately)
+            lines.append(line)
         return lines

@@ -188,8 +188,12 @@ class Wire:
                 # A late end would complete the next question with half an answer: only a new connection is clean.
                 self.disconnect()
                 raise GatewayNotReady("IBKR did not answer the question for positions") from error
-            except (ConnectionError, RequestError) as error:
-                raise GatewayNotReady(f"IBKR did not tell the positions: {error!r}") from error
+            except ConnectionError as error:
+                raise GatewayNotReady(f"IBKR did not tell the positions: {error}") from error
+            except RequestError as error:
+                raise GatewayNotReady(
+                    f"IBKR did not tell the positions: {error.code}: {error.message}"
+                ) from error
         return found
 
     async def net_liquidation(self) -> dict[str, Worth]:
@@ -253,7 +257,7 @@ class Wire:
                     raise ConnectionError("the connection broke before the answer")
                 if self._tap.messages == heard:
                     break
-            raise TimeoutError
+            raise TimeoutError("no answer in time")
         finally:
             asking.cancel()
             breaking.cancel()

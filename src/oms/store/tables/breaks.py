@@ -40,7 +40,10 @@ class ForeignOrderRow(Row, table=True):
     """An order at the broker that this system did not place. `key`: its permanent id there, else its client's number."""
 
     __tablename__ = "foreign_orders"
-    __table_args__ = (Index("ix_foreign_orders_seen", "gateway", "working", "last_seen_ns"),)
+    __table_args__ = (
+        Index("ix_foreign_orders_seen", "gateway", "working", "last_seen_ns"),
+        Index("ix_foreign_orders_account", "account", "working", "key"),
+    )
     gateway: str = Field(primary_key=True)
     key: str = Field(primary_key=True)
     account: str

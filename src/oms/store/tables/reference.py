@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import Index, Text
+from sqlalchemy import BigInteger, Index, Text
 from sqlmodel import Field
 
 from oms.store.columns import Exact, Instant
@@ -17,6 +17,7 @@ class InstrumentRow(Row, table=True):
     __table_args__ = (
         Index("ix_instruments_newest", "created_at", "instrument_id"),
         Index("ix_instruments_symbol", "symbol", "sec_type"),
+        Index("ix_instruments_conid", "conid"),
     )
     instrument_id: str = Field(primary_key=True)
     natural_key: str = Field(unique=True)
@@ -27,6 +28,7 @@ class InstrumentRow(Row, table=True):
     expiry: date | None = None
     strike: Decimal | None = Field(default=None, sa_type=Exact)
     option_right: str | None = None
+    conid: int | None = Field(default=None, sa_type=BigInteger)
     created_at: datetime = Field(sa_type=Instant)
     body: str = Field(sa_type=Text)
 

@@ -28,13 +28,18 @@ def upgrade() -> None:
     _what_commands_are_told_apart_by()
     _venue_events()
     _targets()
+    _contracts()
     op.create_index("ix_fills_held", "fills", ["instrument_id", "placement_id", "direction", "quantity"])
+    op.create_index("ix_foreign_orders_account", "foreign_orders", ["account", "working", "key"])
     op.create_index("ix_placements_working", "placements", ["account", "status", "order_id"])
 
 
 def downgrade() -> None:
     op.drop_index("ix_placements_working", "placements")
     op.drop_index("ix_fills_held", "fills")
+    op.drop_index("ix_foreign_orders_account", "foreign_orders")
+    op.drop_index("ix_instruments_conid", "instruments")
+    op.drop_column("instruments", "conid")
     for table in reversed(_TABLES):
         op.drop_table(table)
 
@@ -136,6 +141,19 @@ def _targets() -> None:
         sa.Column("batch_id", sa.String(), nullable=False),
         sa.Column("plan", sa.Text(), nullable=True),
         sa.Column("refusal", sa.Text(), nullable=True),
+        sa.Column("target", sa.String(), nullable=True),
+        sa.Column("turn", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("aim_id", name="pk_aims"),
     )
     op.create_index("ix_aims_batch_id", "aims", ["batch_id"])
+    op.create_index("ix_aims_target", "aims", ["target", "turn"])
+
+
+def _contracts() -> None:
+    """By the broker's number several descriptions of one contract are known as one."""
+    op.add_column("instruments", sa.Column("conid", sa.BigInteger(), nullable=True))
+    is_postgresql = op.get_bind().dialect.name == "postgresql"
+    number = "(body::json->>'conid')::bigint" if is_postgresql else "json_extract(body, '$.conid')"
+    instruments = sa.table("instruments", sa.column("conid"))
+    op.execute(instruments.update().values(conid=sa.literal_column(number)))
+    op.create_index("ix_instruments_conid", "instruments", ["conid"])
