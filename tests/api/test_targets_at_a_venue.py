@@ -1,5 +1,6 @@
 """The target surface where requests, processes and brokers end half-way: once, row by row, and never by surprise."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -186,6 +187,16 @@ async def test_a_cancel_twice_asks_once(desk: Desk, venue: NumberingVenue) -> No
         return [row["status"] for row in followed.json()["orders"]] == ["Cancelled"]
 
     await until(over, "the row to be canceled")
+
+
+async def test_whoever_cancels_at_the_same_time_is_told_the_same(desk: Desk, venue: NumberingVenue) -> None:
+    """An order that somebody else has just ended refuses the request, and is canceled all the same."""
+    rows = [{"symbol": await symbol(desk), "quantity": 5} for _ in range(3)]
+    path = f"{ORDERS}/{(await post(desk, *rows))['batch_id']}"
+    answers = await asyncio.gather(*(desk.ask(Role.PM, "DELETE", path) for _ in range(4)))
+    results = [result for answer in answers for result in answer.json()["results"]]
+    assert len(results) >= 3
+    assert all(result["cancelled"] for result in results)
 
 
 async def test_a_gateway_that_dies_after_the_batch_was_taken(desk: Desk) -> None:

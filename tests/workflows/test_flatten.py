@@ -112,7 +112,8 @@ async def test_every_position_that_is_meant_and_no_other(aims: Range) -> None:
     assert es.metadata["message_id"] == given.asked.message_id
     assert es.request.handling.send_by is not None
     assert len(given.orders()) == 2
-    assert [event["symbol"] for event in given.events("ib.order_received")] == ["ES", "NQ"]
+    told = sorted(event["symbol"] for event in given.events("ib.order_received"))  # aimed several at a time
+    assert told == ["ES", "NQ"]
 
 
 async def test_twice_is_once_and_flat_stays_flat(aims: Range) -> None:

@@ -117,3 +117,24 @@ async def test_what_a_worker_that_died_has_opened_is_taken_back_by_the_next(
     async with aims.desk():
         await aims.target_handle(stock).result()
     assert [order.state for order in aims.orders(stock)] == ([] if when == BEFORE else [State.CANCELED])
+
+
+async def test_a_second_leg_is_not_opened_once_the_batch_is_canceled(
+    aims: Range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is canceled while the first leg waits for its check, after the look that followed its opening."""
+    stock = aims.stock()
+    aim = aims.aim(stock, -50, unbooked=100)
+    real, looks = aims.store.targets.aim, iter([False])
+
+    def look(aim_id: str) -> Any:
+        if aims.orders(stock) and next(looks, True):
+            aims.store.targets.keep(aim_id, CANCELED_WITH_ITS_BATCH)
+        return real(aim_id)
+
+    monkeypatch.setattr(aims.store.targets, "aim", look)
+    async with aims.desk():
+        await aims.ask(aim)
+        await aims.target_handle(stock).result()
+    assert aims.store.targets.aim(aim.aim_id).refusal == CANCELED_WITH_ITS_BATCH
+    assert [order.ordered_quantity for order in aims.orders(stock)] == [100]
