@@ -21,12 +21,13 @@ from oms.domain.programs.events import RECEIVED
 from oms.domain.programs.intake import SubmittedOrder
 from oms.domain.programs.outcomes import CommandInput, CommandOutcome, CommandStatus, Part
 from oms.domain.programs.tenants import Tenant
-from oms.domain.reference import Account, Instrument, InstrumentQuestion
+from oms.domain.reference import Account, Instrument, InstrumentQuestion, InstrumentTerms
 from oms.domain.terms import Direction, Role
 from oms.store import Store
 from oms.workflows.contract import Recorded
 from tests.activities.running import run
 from tests.domain.orders import AAPL
+from tests.store.building import straight_through
 
 PM = Actor(key="program", roles=(Role.PM,))
 SECRET = secrets.token_hex(16)
@@ -148,6 +149,17 @@ async def test_a_sale_of_what_is_not_held_is_a_short_sale(book: Store) -> None:
     plan = await planned(book, Door(), SELL)
     assert plan.prepared is not None
     assert plan.prepared.openings[0][1].request.direction is Direction.SELL_SHORT
+
+
+async def test_what_is_held_under_another_name_of_the_contract_is_sold_and_not_sold_short(
+    book: Store,
+) -> None:
+    book.reference.put_instrument(InstrumentTerms(symbol="AAPL"), AAPL.instrument_id)
+    twin = book.reference.put_instrument(InstrumentTerms(symbol="AAPL", exchange="NASDAQ"), "INS-TWIN")
+    straight_through(instrument=twin).recorded(book)
+    plan = await planned(book, Door(), SELL)
+    assert plan.prepared is not None
+    assert plan.prepared.openings[0][1].request.direction is Direction.SELL
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class Asked:
         self.codes = list(codes)
         self.asked: list[str] = []
 
-    async def instruct(self, order_id: str, command: cmd.Command, actor: cmd.Actor, **rest: Any) -> None:  # noqa: ARG002
+    async def instruct(self, order_id: str, command: cmd.Command, actor: cmd.Actor, **rest: Any) -> None:  # noqa: ARG002 - the book's signature
         self.asked.append(rest["update_id"])
         if self.codes:
             code = self.codes.pop(0)

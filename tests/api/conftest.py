@@ -16,6 +16,7 @@ from oms.workers.order_worker import build_command_worker, build_desk_worker
 from oms.workers.settings import Settings as WorkerSettings
 from oms.workers.target_worker import build_target_worker
 from tests.api.desk import ENVELOPE_SECRET, SECRETS, TOKEN, Desk, serving, venue_worker
+from tests.api.examples import curl  # noqa: F401 - a fixture
 from tests.stack import TemporalServer, order_worker, temporal_server
 
 

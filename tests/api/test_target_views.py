@@ -168,7 +168,7 @@ def test_a_row_without_an_order_is_canceled_with_its_batch() -> None:
     assert sent(followed_view(row(Aimed(refusal=CANCELED_WITH_ITS_BATCH))))["status"] == "Cancelled"
     overtaken = Aimed(plan=aimed().plan, refusal=CANCELED_WITH_ITS_BATCH)
     assert sent(followed_view(row(overtaken, working().order)))["status"] == "Submitted"
-    assert not row(overtaken).is_opening
+    assert not row(overtaken).is_undecided
 
 
 def test_a_row_that_was_canceled_between_its_two_orders_is_not_filled() -> None:
@@ -190,7 +190,7 @@ def test_through_zero_is_one_row_of_two_orders() -> None:
         orders.reported(PlacementStatus.FILLED, "30", venue_order_ids=("7",)),
     )
     half = row(became, cover.order)
-    assert half.is_opening
+    assert half.is_undecided
     assert sent(placed_view(half))["status"] == "PreSubmitted"
     buy = orders.Desk(ordered_quantity="100").place("100")
     buy.observe(

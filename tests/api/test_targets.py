@@ -1,6 +1,6 @@
 """The target surface without a broker: who may ask, what cannot be asked, what is listed, and what is said of an absence.
 
-What happens at a broker is in test_examples.py.
+What happens at a broker is in test_examples_targets.py.
 """
 
 import asyncio

@@ -57,4 +57,4 @@ def delay_turns(gateway: IBKRGateway, clock: Clock) -> None:
         if urgency is Urgency.PLACE:
             clock.ahead += HOUR
 
-    gateway._wire.pacer.turn = after_an_hour  # type: ignore[method-assign]
+    gateway._wire.pacer.turn = after_an_hour  # type: ignore[method-assign]  # one of the test's own

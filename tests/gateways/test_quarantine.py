@@ -1,16 +1,19 @@
 """Orders of others: kept as the broker tells of them, followed, shown, and never touched."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from ib_async import IB, LimitOrder, MarketOrder, Stock
+from ib_async import IB, LimitOrder, MarketOrder, Stock, Trade
 from tests.gateways.rig import Rig, eventually, resting, status, ticket
 
 from oms.domain.control import ControlKind
 from oms.domain.reference import InstrumentTerms
 from oms.domain.terms import PlacementStatus
+from oms.gateways.ibkr.settings import name_lease
+from oms.gateways.ibkr.tenure import account_lease
 from oms.store import ForeignOrder
 
 THEIRS = 9
@@ -179,3 +182,80 @@ async def test_what_they_may_still_trade_counts_for_a_target(rig: Rig, them: IB)
     await eventually(trade.isDone)
     await rig.reconciled(gateway)
     assert rig.store.targets.exposure("DU123456", "INS-AAPL").working == ()
+
+
+@pytest.fixture
+async def left_behind(rig: Rig, them: IB) -> Trade:
+    """Their order, as a gateway of another name has seen it that runs no more."""
+    rig.store.reference.put_instrument(InstrumentTerms(symbol="AAPL", conid=265598), "INS-AAPL")
+    old = await rig.gateway(name="old", client_id=2)
+    trade = them.placeOrder(contract(), LimitOrder("BUY", 20, 5.0, account="DU123456"))
+    await eventually(lambda: trade.orderStatus.status == "Submitted")
+    await old.reconcile()
+    await old.stop()
+    return trade
+
+
+def works(rig: Rig) -> list[tuple[str, Decimal]]:
+    """What counts for a target of AAPL."""
+    return [
+        (order.order_id, order.pending)
+        for order in rig.store.targets.exposure("DU123456", "INS-AAPL").working
+    ]
+
+
+async def ended_days_ago(rig: Rig, them: IB, trade: Trade) -> None:
+    """It is over, and in none of the lists of today any more."""
+    them.cancelOrder(trade.order)
+    await eventually(trade.isDone)
+    desk = rig.paper._desk
+    desk.clock = lambda: datetime.now(UTC) + timedelta(days=2)
+
+
+async def test_what_a_gateway_of_another_name_left_behind_counts_until_it_is_gone(
+    rig: Rig, them: IB, left_behind: Trade
+) -> None:
+    key = f"perm/{left_behind.order.permId}"
+    assert works(rig) == [(key, 20)]
+    gateway = await rig.gateway()
+    assert works(rig) == [(key, 20)]
+    assert [kept.gateway for kept in foreign(rig, is_working=True)] == ["ibkr"]
+    await ended_days_ago(rig, them, left_behind)
+    await rig.reconciled(gateway)
+    assert works(rig) == []
+
+
+async def test_what_a_gateway_of_another_name_left_behind_is_over_when_no_list_shows_it(
+    rig: Rig, them: IB, left_behind: Trade
+) -> None:
+    await ended_days_ago(rig, them, left_behind)
+    assert [pending for _, pending in works(rig)] == [20]
+    await rig.gateway()
+    assert works(rig) == []
+    assert [(kept.gateway, kept.status) for kept in foreign(rig)] == [("old", "Unlisted")]
+
+
+async def test_what_a_gateway_that_runs_has_seen_is_not_for_another_one_to_close(
+    rig: Rig, them: IB, left_behind: Trade
+) -> None:
+    """It may have another login, which is shown other orders."""
+    await ended_days_ago(rig, them, left_behind)
+    rig.store.leases.acquire(name_lease("old"), "a process elsewhere", 60)
+    gateway = await rig.gateway()
+    assert [pending for _, pending in works(rig)] == [20]
+    rig.store.leases.release(name_lease("old"), "a process elsewhere")
+    await rig.reconciled(gateway)
+    assert works(rig) == []
+
+
+async def test_of_an_account_that_another_session_serves_nothing_follows_from_our_lists(
+    rig: Rig, them: IB, left_behind: Trade
+) -> None:
+    await ended_days_ago(rig, them, left_behind)
+    rig.store.leases.acquire(account_lease("DU123456"), "a process elsewhere", 60)
+    gateway = await rig.gateway()
+    assert [pending for _, pending in works(rig)] == [20]
+    rig.store.leases.release(account_lease("DU123456"), "a process elsewhere")
+    await gateway._tenure.renew()
+    await rig.reconciled(gateway)
+    assert works(rig) == []

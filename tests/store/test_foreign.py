@@ -77,6 +77,34 @@ def test_what_leaves_the_list_works_no_more_until_it_is_back(store: Store) -> No
     assert store.foreign.count_working("ibkr") == 2
 
 
+def test_a_list_closes_what_another_gateway_has_seen_in_the_accounts_that_it_shows(store: Store) -> None:
+    """By two gateways, of which one has been renamed or put away."""
+    left = [
+        working(gateway="old"),
+        working("perm/8", 5, gateway="old"),
+        working("perm/9", gateway="old", account="DU2"),
+    ]
+    store.foreign.keep("old", left, [], NS)
+    store.foreign.keep("ibkr", [working("perm/10"), working("perm/11", account="DU2")], [], NS)
+    assert store.foreign.seen_by(["DU1"]) == {"ibkr", "old"}
+    assert store.foreign.seen_by([]) == frozenset()
+    assert store.foreign.unlisted("old", NS + 3, ()) == 0
+    assert store.foreign.unlisted("old", NS + 3, ["DU1"]) == 1
+    assert [one.key for one in store.foreign.working_in("DU1")] == ["perm/10", "perm/8"]
+    assert [one.key for one in store.foreign.working_in("DU2")] == ["perm/11", "perm/9"]
+    assert store.foreign.unlisted("old", NS + 6, ["DU1"]) == 1
+    assert store.foreign.seen_by(["DU1"]) == {"ibkr"}
+
+
+def test_an_order_that_another_gateway_has_left_behind_still_works_where_it_is_shown(store: Store) -> None:
+    store.foreign.keep("old", [working("9:5", gateway="old", client_id=9, order_id=5)], [], NS)
+    shown = working("perm/7", 5, client_id=9, order_id=5, filled=Decimal(20))
+    store.foreign.keep("ibkr", [shown], [], NS)
+    assert store.foreign.unlisted("old", NS + 3, ["DU1"]) == 1
+    found = [(one.key, one.gateway, one.pending) for one in store.foreign.working_in("DU1")]
+    assert found == [("perm/7", "ibkr", 80)]
+
+
 def test_executions_add_up_once_and_corrections_replace(store: Store) -> None:
     traded = [
         execution("A.01"),

@@ -24,7 +24,7 @@ from oms.domain.drafting import nanoseconds
 from oms.domain.facts import Fact
 from oms.domain.numbers import plain
 from oms.domain.order import Order
-from oms.domain.programs.targets import AccountRead, Aim, Aimed, TargetBatch, TargetRow
+from oms.domain.programs.targets import AccountRead, Aim, Aimed, BrokerPosition, TargetBatch, TargetRow
 from oms.domain.reference import Instrument, InstrumentTerms
 from oms.domain.rules.rule import Rule
 from oms.domain.terms import Role
@@ -48,6 +48,8 @@ from tests.workflows.commanding import all_orders
 from tests.workflows.venue import ACCOUNT, WORKS, ScriptedVenue, fills
 from tests.workflows.world import World, custodian, new_store, venue_worker
 
+LONG_AGO_NS = 40_000_000_000
+"""A reading is too old to plan with when it is older than this."""
 PM = Actor(key="program", roles=(Role.PM,))
 BEFORE, AFTER = "before", "after"
 _numbers = itertools.count(1)
@@ -299,6 +301,25 @@ async def a_range(client: Client, folder: Path, **settings: Any) -> AsyncIterato
         async with venue_worker(client, venue, ACCOUNT), world.working():
             yield made
     store.close()
+
+
+def holds(aims: Range, *positions: BrokerPosition, read_ns: int = 0) -> None:
+    """The broker tells these positions from now on; `read_ns`: as they were then, and not when it is asked."""
+    aims.venue.accounts[ACCOUNT] = AccountRead(account=ACCOUNT, positions=positions, read_ns=read_ns)
+
+
+def position(symbol: str, quantity: int, *, sec_type: str = "FUT", steady: bool = True) -> BrokerPosition:
+    """A position that no order of ours made."""
+    return BrokerPosition(
+        conid=sum(map(ord, symbol)),
+        symbol=symbol,
+        sec_type=sec_type,
+        currency="USD",
+        quantity=quantity,
+        unbooked=quantity,
+        steady=steady,
+        instrument_id=f"INS-{symbol}",
+    )
 
 
 def legs(aimed: Sequence[Aimed]) -> list[list[tuple[str, Decimal]]]:

@@ -98,7 +98,7 @@ def holding(world: World, quantity: int) -> None:
         unbooked=quantity,
         instrument_id="INS-ES",
     )
-    world.venue.accounts[ACCOUNT] = AccountRead(account=ACCOUNT, positions=(position,), read_ns=1)
+    world.venue.accounts[ACCOUNT] = AccountRead(account=ACCOUNT, positions=(position,))
 
 
 def signed(
@@ -294,7 +294,7 @@ class StopsAt(Interceptor):
         self.calls: list[str] = []
         self.hangs = asyncio.Event()
 
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's name
         return _Stopping(next, self)
 
 
@@ -303,7 +303,7 @@ class _Stopping(ActivityInboundInterceptor):
         super().__init__(following)
         self._stop = stop
 
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
         stop = self._stop
         stop.calls.append(activity.info().activity_type)
         if len(stop.calls) - 1 != stop.at:

@@ -1,6 +1,7 @@
 """Flattening an account by a signed command: every position to zero and never beyond, whatever works or stops."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -18,7 +19,6 @@ from oms.domain.errors import Code
 from oms.domain.order import Order
 from oms.domain.programs.events import RECEIVED
 from oms.domain.programs.outcomes import CommandOutcome, CommandStatus, Part
-from oms.domain.programs.targets import AccountRead, BrokerPosition
 from oms.domain.programs.tenants import Tenant
 from oms.domain.reference import InstrumentTerms, Portfolio
 from oms.domain.terms import OrderType, Role, State
@@ -29,7 +29,7 @@ from oms.workflows import flattening
 from oms.workflows.programs import TARGET_QUEUE
 from tests.stack import temporal_server, until
 from tests.workflows import commanding
-from tests.workflows.aiming import AFTER, BEFORE, Dying, Range, a_range, book_of
+from tests.workflows.aiming import AFTER, BEFORE, LONG_AGO_NS, Dying, Range, a_range, book_of, holds, position
 from tests.workflows.commanding import Given, all_orders, entry, hand_in, settings_of, signed, submit
 from tests.workflows.venue import ACCOUNT
 from tests.workflows.world import World, quiet
@@ -50,24 +50,6 @@ async def aims(tmp_path: Path) -> AsyncIterator[Range]:
             )
         made.store.reference.put_instrument(InstrumentTerms(symbol="AAPL"), "INS-AAPL")
         yield made
-
-
-def holds(aims: Range, *positions: BrokerPosition) -> None:
-    aims.venue.accounts[ACCOUNT] = AccountRead(account=ACCOUNT, positions=positions)
-
-
-def position(symbol: str, quantity: int, *, sec_type: str = "FUT", steady: bool = True) -> BrokerPosition:
-    """A position that no order of ours made."""
-    return BrokerPosition(
-        conid=sum(map(ord, symbol)),
-        symbol=symbol,
-        sec_type=sec_type,
-        currency="USD",
-        quantity=quantity,
-        unbooked=quantity,
-        steady=steady,
-        instrument_id=f"INS-{symbol}",
-    )
 
 
 async def flatten(world: World, **payload: Any) -> Given:
@@ -225,6 +207,34 @@ async def test_a_position_that_never_stands_still_is_left(
     assert nq.order_id is not None
 
 
+async def test_a_leg_that_nobody_comes_to_in_time_is_planned_with_a_new_reading(aims: Range) -> None:
+    holds(aims, position("ES", 3), read_ns=time.time_ns() - LONG_AGO_NS)
+    async with commanding.commanding(aims.world):
+        given = await flatten(aims.world)
+        await until(lambda: aims.venue.readings >= 2, "the second reading")
+        holds(aims, position("ES", 1))
+        outcome = await given.outcome()
+    assert sent(aims.world, outcome) == {"ES": ("Sell", 1)}
+    assert outcome.detail is None
+
+
+async def test_a_leg_that_nobody_ever_comes_to_in_time_is_left(
+    aims: Range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flattening, "BEYOND", timedelta(seconds=1))
+    holds(aims, position("ES", 3), read_ns=time.time_ns() - LONG_AGO_NS)
+    async with commanding.commanding(aims.world):
+        outcome = await (await flatten(aims.world, wait_seconds=0)).outcome()
+    (leg,) = outcome.orders
+    assert leg.order_id is None
+    assert (
+        leg.detail
+        == "not flattened: nobody came to it while the reading of the account was fresh, until the end"
+    )
+    assert (outcome.detail or "").startswith("given up at 20")
+    assert all_orders(aims.world) == []
+
+
 async def test_a_dry_run_says_what_it_would_do(aims: Range) -> None:
     holds(aims, position("ES", 3))
     async with commanding.commanding(aims.world):
@@ -293,7 +303,7 @@ async def test_a_leg_is_announced_before_the_venue_speaks_of_it(aims: Range) -> 
 async def dying_targets(aims: Range, dying: Dying) -> AsyncIterator[None]:
     """The workers of a flatten, of which the one that waits for targets dies."""
     world, settings = aims.world, settings_of(aims.world, commanding.SECRET)
-    acts = FlattenActivities(world.store, book_of(world), dying)  # type: ignore[arg-type]
+    acts = FlattenActivities(world.store, book_of(world), dying)  # type: ignore[arg-type]  # all that is asked of it
     async with (
         build_desk_worker(world.client, world.store, settings),
         build_command_worker(world.client, world.store, settings),

@@ -1,6 +1,7 @@
 """Targets: the same one twice, at once, again after a crash, and against what works. Never beyond it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +17,7 @@ from oms.workflows.programs import AIM_SIGNAL, TARGET_WORKFLOW, TargetInput
 from oms.workflows.target import TargetWorkflow
 from tests.domain.orders import NOW
 from tests.stack import temporal_server, until
-from tests.workflows.aiming import Range, a_range, legs
+from tests.workflows.aiming import LONG_AGO_NS, Range, a_range, legs
 from tests.workflows.world import quiet, replayed
 
 
@@ -221,3 +222,21 @@ async def test_the_same_aim_again_is_the_same_whatever_came_between(aims: Range)
     await until(lambda: aims.store.targets.aim(last.aim_id), "the last of them")
     await until(lambda: aims.held(stock) == 25, "the fills")
     assert [order.ordered_quantity for order in aims.orders(stock)] == [10, 15]
+
+
+async def test_a_reading_that_is_too_old_plans_nothing_and_keeps_nothing(aims: Range) -> None:
+    """Others may have traded since. The same aim with a new reading is planned."""
+    stock = aims.stock()
+    now_ns = time.time_ns()
+    stale = aims.aim(stock, 10, read_ns=now_ns - LONG_AGO_NS)
+    await aims.ask(stale)
+    handle = aims.target_handle(stock)
+    assert "not planned, the account was read too long ago" in await handle.result()
+    assert aims.store.targets.aim(stale.aim_id) is None
+    assert aims.orders(stock) == []
+    await replayed(await handle.fetch_history(), workflow=TargetWorkflow)
+    fresh = stale.model_copy(update={"read_ns": now_ns, "unbooked": Decimal(4)})
+    for aim in (fresh, stale):
+        await aims.ask(aim)
+        assert "Buy 6" in await aims.target_handle(stock).result(), "a plan that is kept is taken as it is"
+    assert [order.ordered_quantity for order in aims.orders(stock)] == [6]

@@ -1,6 +1,7 @@
 """A batch of targets: read once, kept once, row by row, and never begun late or while the broker is away."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,9 +13,10 @@ from oms.api.aiming import Targets
 from oms.domain.errors import Code
 from oms.domain.programs.targets import AccountRead, BrokerPosition
 from oms.gateways.errors import GatewayNotReady
-from oms.workflows.target_batch import PORTION, TargetBatchWorkflow
-from tests.stack import temporal_server
-from tests.workflows.aiming import BEFORE, Dying, Range, a_range, legs
+from oms.workflows import target_batch
+from oms.workflows.target_batch import PORTION, READINGS, TargetBatchWorkflow
+from tests.stack import temporal_server, until
+from tests.workflows.aiming import BEFORE, LONG_AGO_NS, Dying, Range, a_range, legs
 from tests.workflows.venue import ACCOUNT
 from tests.workflows.world import quiet, replayed
 
@@ -32,8 +34,8 @@ async def aims(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Range]
 @pytest.fixture
 def reading(aims: Range) -> Any:
     """Have the broker tell other positions, for one test."""
-    yield lambda *positions: aims.venue.accounts.update(
-        {ACCOUNT: AccountRead(account=ACCOUNT, positions=positions)}
+    yield lambda *positions, read_ns=0: aims.venue.accounts.update(
+        {ACCOUNT: AccountRead(account=ACCOUNT, positions=positions, read_ns=read_ns)}
     )
     aims.venue.accounts.clear()
 
@@ -132,6 +134,60 @@ async def test_what_never_stands_still_is_refused(aims: Range, reading: Any) -> 
         [aimed] = await aims.target((stock, 100))
     assert "on their way" in aimed.refusal.message
     assert aims.orders(stock) == []
+
+
+async def test_executions_are_waited_for_longer_than_a_batch_may_wait_for_a_worker(
+    aims: Range, reading: Any
+) -> None:
+    stock = aims.stock()
+    reading(position(stock, 100, unbooked=100, steady=False))
+    batch, begin_within = aims.batch((stock, 100)), timedelta(seconds=1)
+    async with aims.desk():
+        await aims.post(batch, patience=begin_within * 1.5, begin_within=begin_within)
+        reading(position(stock, 100, unbooked=100))
+        assert (await aims.batch_handle(batch).result()).is_complete
+    assert legs(aims.outcomes(batch)) == [[]]
+
+
+async def test_a_reading_that_is_too_old_is_made_again_as_often_as_it_takes(
+    aims: Range, reading: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target_batch, "_REST", timedelta(milliseconds=10))
+    stock = aims.stock()
+    reading(read_ns=time.time_ns() - LONG_AGO_NS)
+    batch, before = aims.batch((stock, 100)), aims.venue.readings
+    async with aims.desk():
+        posted = asyncio.create_task(aims.post(batch))
+        await until(lambda: aims.venue.readings - before > READINGS + 1, "more readings than of what moves")
+        assert aims.store.targets.aim(f"{batch.batch_id}/0") is None
+        reading(position(stock, 70, unbooked=70))
+        assert (await posted).is_complete
+    assert legs(aims.outcomes(batch)) == [[("Buy", 30)]]
+    await replayed(await aims.batch_handle(batch).fetch_history(), workflow=TargetBatchWorkflow)
+
+
+async def test_rows_whose_time_is_over_are_refused_however_old_the_reading_is(
+    aims: Range, reading: Any
+) -> None:
+    stock = aims.stock()
+    reading(read_ns=time.time_ns() - LONG_AGO_NS)
+    async with aims.desk():
+        [aimed] = await aims.target((stock, 100), seconds=2)
+    assert aimed.refusal.message.startswith("Nobody came to it before")
+    assert aims.orders(stock) == []
+
+
+async def test_a_long_batch_reads_the_account_again_on_its_way(
+    aims: Range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target_batch, "FRESH", timedelta(0))
+    monkeypatch.setattr(target_batch, "PORTION", 1)
+    monkeypatch.setattr(target_batch, "AT_ONCE", 1)
+    stocks, before = [aims.stock() for _ in range(3)], aims.venue.readings
+    async with aims.desk():
+        aimed = await aims.target(*((stock, 10) for stock in stocks))
+    assert legs(aimed) == [[("Buy", 10)]] * 3
+    assert aims.venue.readings - before == 1 + len(stocks)
 
 
 async def test_who_waits_too_long_learns_where_the_batch_is(aims: Range) -> None:

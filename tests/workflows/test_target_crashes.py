@@ -8,9 +8,12 @@ import pytest
 
 from oms.api.aiming import Targets
 from oms.domain.errands import Refusal
+from oms.domain.programs import aiming
+from oms.domain.programs.targets import AccountRead
 from oms.domain.terms import State
 from tests.stack import temporal_server, until
-from tests.workflows.aiming import AFTER, BEFORE, Dying, Range, a_range, book_of, legs
+from tests.workflows.aiming import AFTER, BEFORE, Dying, Range, a_range, book_of, legs, position
+from tests.workflows.venue import ACCOUNT
 from tests.workflows.world import quiet
 
 
@@ -153,3 +156,22 @@ async def test_an_order_of_a_row_that_was_canceled_meanwhile_is_taken_back(aims:
         dying.revive()
         await until(lambda: aims.orders(stock)[0].state is State.CANCELED, "it is taken back")
     assert [order.reason for order in aims.orders(stock)] == ["not sent: Its batch was canceled."]
+
+
+async def test_somebody_trades_at_the_broker_before_the_next_worker_comes(
+    aims: Range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reading from before the crash is too old then: nothing is planned with it, and the account is read again."""
+    stock = aims.stock()
+    dying = Dying(Targets(aims.world.client), 0, BEFORE, "ask")
+    batch = aims.batch((stock, 100))
+    async with aims.desk_over(targets=dying):
+        posted = asyncio.create_task(aims.post(batch))
+        await hung(dying)
+    monkeypatch.setattr(aiming, "READING_HOLDS_NS", 1_000_000_000)
+    held = AccountRead(account=ACCOUNT, positions=(position(stock, 70, sec_type="STK"),))
+    monkeypatch.setitem(aims.venue.accounts, ACCOUNT, held)
+    async with aims.desk():
+        assert (await posted).is_complete
+    assert legs(aims.outcomes(batch)) == [[("Buy", 30)]]
+    assert aims.at_the_venue(stock) == 30

@@ -1,5 +1,6 @@
 """A venue that does as the test says, behind the real activities of a gateway."""
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -118,11 +119,11 @@ class ScriptedVenue:
         return Resynced(name="the venue", reconciled_ns=orders.NS)
 
     async def read_account(self, account: str) -> AccountRead:
-        """What the test has put into `accounts`; an account that it says nothing of is empty."""
-        read = self.accounts.get(account, AccountRead(account=account, read_ns=orders.NS))
+        """What the test has put into `accounts`, read now unless it says when; of no other is anything held."""
+        read = self.accounts.get(account, AccountRead(account=account))
         if isinstance(read, Exception):
             raise read
-        return read
+        return read if read.read_ns else read.model_copy(update={"read_ns": time.time_ns()})
 
     def _answer(self, verb: str, ticket: PlacementTicket) -> VenueAnswer:
         self.calls[ticket.order_id].append(verb)

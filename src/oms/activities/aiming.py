@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import Protocol
 
 from temporalio import activity
@@ -14,7 +15,7 @@ from oms.domain.drafting import nanoseconds
 from oms.domain.errands import Refusal
 from oms.domain.errors import Code, Refused
 from oms.domain.numbers import ZERO
-from oms.domain.programs.aiming import Rows, RowsAimed, is_settled, position_of
+from oms.domain.programs.aiming import Rows, RowsAimed, is_settled, is_stale, is_too_late, position_of
 from oms.domain.programs.planning import check_lots
 from oms.domain.programs.targets import Aim, Aimed, BrokerPosition, TargetBatch
 from oms.domain.reference import Instrument, InstrumentQuestion
@@ -25,6 +26,8 @@ ROWS_AT_ONCE = 8
 _LOOK_SECONDS, _LONGEST_PAUSE = 0.05, 1.0
 _ASKED_AGAIN = 20.0
 """A target of which nothing is seen for so long is asked once more: somebody may have ended its workflow."""
+_SPARE_NS = 2_000_000_000
+"""So much longer than a reading holds is waited for a plan: one may be on its way into the store."""
 
 
 class Targets(Protocol):
@@ -41,10 +44,13 @@ class Aimer:
         self._targets = targets
 
     async def brought(self, aim: Aim) -> Aimed:
-        """What became of the aim. Twice: the same aim. Raises ApplicationError where Temporal is away."""
+        """What became of the aim; stale where nothing was planned for it while its reading held.
+
+        Twice: the same aim. Raises ApplicationError where Temporal is away.
+        """
         pause, ask_at = _LOOK_SECONDS, 0.0
         aim = await asyncio.to_thread(self._by_contract, aim)
-        while True:
+        while not await self._is_stale(aim):
             if time.monotonic() >= ask_at:
                 await asked_again(self._targets.ask(aim))
                 ask_at = time.monotonic() + _ASKED_AGAIN
@@ -53,6 +59,13 @@ class Aimer:
             aimed = await self.settled(aim.aim_id)
             if aimed is not None:
                 return aimed
+        return Aimed(stale=True)
+
+    async def _is_stale(self, aim: Aim) -> bool:
+        """Whether nothing is kept of the aim and nothing will be. Once it is too late its target refuses it."""
+        if not is_stale(aim, time.time_ns(), _SPARE_NS) or is_too_late(aim, datetime.now(UTC)):
+            return False
+        return await asyncio.to_thread(self._store.targets.aim, aim.aim_id) is None
 
     def _by_contract(self, aim: Aim) -> Aim:
         oldest = self._store.reference.one_contract(aim.instrument.instrument_id)[0]
@@ -124,7 +137,7 @@ class AimActivities:
             if portion.rows.last:
                 raise _moving(position)
             return None
-        return aim_of(batch, number, instrument, position)
+        return aim_of(batch, number, instrument, position, portion.rows.read.read_ns)
 
 
 class _Portion:
@@ -136,10 +149,14 @@ class _Portion:
         self._done = 0
         self._refused: list[str] = []
         self._unsteady: list[int] = []
+        self._stale: list[int] = []
 
     def note(self, number: int, aimed: Aimed | None) -> None:
         if aimed is None:
             self._unsteady.append(number)
+            return
+        if aimed.stale:
+            self._stale.append(number)
             return
         self._done += 1
         if aimed.refusal is not None:
@@ -147,12 +164,21 @@ class _Portion:
 
     def aimed(self) -> RowsAimed:
         return RowsAimed(
-            planned=self._done, refused=tuple(self._refused), unsteady=tuple(sorted(self._unsteady))
+            planned=self._done,
+            refused=tuple(self._refused),
+            unsteady=tuple(sorted(self._unsteady)),
+            stale=tuple(sorted(self._stale)),
         )
 
 
-def aim_of(batch: TargetBatch, number: int, instrument: Instrument, position: BrokerPosition | None) -> Aim:
-    """A row of a batch as an aim; position: what the account holds, None for nothing that is not booked."""
+def aim_of(
+    batch: TargetBatch,
+    number: int,
+    instrument: Instrument,
+    position: BrokerPosition | None,
+    read_ns: int = 0,
+) -> Aim:
+    """A row of a batch as an aim; position: what the account held at `read_ns`, None for nothing that is not booked."""
     row = batch.rows[number]
     return Aim(
         aim_id=f"{batch.batch_id}/{number}",
@@ -162,6 +188,7 @@ def aim_of(batch: TargetBatch, number: int, instrument: Instrument, position: Br
         instrument=instrument,
         target=row.quantity,
         unbooked=ZERO if position is None else position.unbooked,
+        read_ns=read_ns,
         limit_price=row.limit_price,
         expected_price=row.expected_price,
         tolerance_pct=row.tolerance_pct,

@@ -6,6 +6,7 @@ What is refused moves nothing: it is kept, written into the control journal, and
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 
 import structlog
 from temporalio import activity
@@ -19,7 +20,7 @@ from oms.domain.control import ControlEvent, ControlKind
 from oms.domain.decide import Opening
 from oms.domain.errands import Refusal
 from oms.domain.errors import Code, Refused
-from oms.domain.numbers import ZERO
+from oms.domain.numbers import ZERO, total
 from oms.domain.programs.carrying import (
     NOT_REACHED,
     EntryAsk,
@@ -154,10 +155,14 @@ class CommandActivities:
         instrument = await self._book.instrument(
             question(ask.order.contract), account.broker_account, ask.asked.actor
         )
-        holdings = await asyncio.to_thread(self._store.holdings, place.portfolio.portfolio_id)
-        held = holdings.get(instrument.instrument_id, ZERO)
+        held = await asyncio.to_thread(self._held, place.portfolio.portfolio_id, instrument.instrument_id)
         submit = at_its_place(ask)
         return openings(ask.asked, submit, ask.order_index, place.tenant, account, instrument, held)
+
+    def _held(self, portfolio_id: str, instrument_id: str) -> Decimal:
+        """What the portfolio holds of the contract, under whichever of its instruments it was traded."""
+        holdings = self._store.holdings(portfolio_id)
+        return total(holdings.get(each, ZERO) for each in self._store.reference.one_contract(instrument_id))
 
     async def _opened(self, told: EntryOpening, orders: Sequence[Commanded]) -> tuple[Commanded, ...]:
         """Raises ApplicationError, to be asked again, where it is not known whether an order was opened."""

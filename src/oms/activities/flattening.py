@@ -15,6 +15,7 @@ from oms.domain.errors import Refused
 from oms.domain.numbers import ZERO, add, plain
 from oms.domain.programs.aiming import (
     FlattenAsk,
+    FlattenedLeg,
     FlattenLeg,
     FlattenPositions,
     FlattenRead,
@@ -24,7 +25,7 @@ from oms.domain.programs.aiming import (
     subject_of,
 )
 from oms.domain.programs.intake import Flatten
-from oms.domain.programs.outcomes import Commanded, Part
+from oms.domain.programs.outcomes import Part
 from oms.domain.programs.planning import leg_id, plan
 from oms.domain.programs.targets import Aim, Aimed, BrokerPosition, Plan
 from oms.domain.programs.tenants import account_of
@@ -55,8 +56,8 @@ class FlattenActivities:
         return await asyncio.to_thread(self._positions, asked)
 
     @activity.defn(name="aim_position")
-    async def aim_position(self, leg: FlattenLeg) -> Commanded:
-        """Bring one position to zero; its order, or why there is none. Twice: the same aim."""
+    async def aim_position(self, leg: FlattenLeg) -> FlattenedLeg:
+        """Bring one position to zero; its order, or why there is none, or that it is stale. Twice: the same aim."""
         try:
             async with alive():
                 return await self._aimed(leg)
@@ -158,7 +159,7 @@ class FlattenActivities:
 
     # One leg
 
-    async def _aimed(self, leg: FlattenLeg) -> Commanded:
+    async def _aimed(self, leg: FlattenLeg) -> FlattenedLeg:
         """Raises Refused: INVALID_INSTRUMENT, UNAVAILABLE where its contract cannot be looked up."""
         instrument = await self._instrument(leg)
         aim = _aim(leg, instrument)
@@ -206,6 +207,7 @@ def _aim(leg: FlattenLeg, instrument: Instrument) -> Aim:
         instrument=instrument,
         target=ZERO,
         unbooked=leg.position.unbooked,
+        read_ns=leg.read_ns,
         send_by=leg.send_by,
         actor=asked.actor,
         ts_event_ns=asked.received_ns,
@@ -221,7 +223,9 @@ def _aim(leg: FlattenLeg, instrument: Instrument) -> Aim:
     )
 
 
-def _became(leg: FlattenLeg, aimed: Aimed) -> Commanded:
+def _became(leg: FlattenLeg, aimed: Aimed) -> FlattenedLeg:
+    if aimed.stale:
+        return _commanded(leg).model_copy(update={"stale": True})
     planned = aimed.plan
     if planned is None or not planned.legs:
         detail = None if planned is None else _in_words(planned)
@@ -237,8 +241,8 @@ def _commanded(
     quantity: str | None = None,
     refusal: Refusal | None = None,
     detail: str | None = None,
-) -> Commanded:
-    return Commanded(
+) -> FlattenedLeg:
+    return FlattenedLeg(
         order_index=leg.index,
         part=Part.FLATTEN,
         order_id=order_id,

@@ -26,6 +26,8 @@ from oms.domain.programs.aiming import (
     Planning,
     has_passed,
     is_past_check,
+    is_stale,
+    is_too_late,
     why_not_sent,
 )
 from oms.domain.programs.planning import openings_of, plan, working_order
@@ -67,7 +69,8 @@ class TargetActivities:
         check and is canceled for that, refuses the aim; legs before it stand. Twice: a plan or a refusal that is kept
         is the answer, whatever the account has come to since, and the order ids are the plan's, so each is opened once.
 
-        An aim that is refused by somebody else meanwhile, because its batch was canceled, opens nothing more.
+        An aim that is refused by somebody else meanwhile, because its batch was canceled, opens nothing more. One
+        whose reading is too old is answered as `stale`, and nothing is kept of it.
         """
         aimed = await asyncio.to_thread(self._planned, planning)
         if aimed.plan is None or aimed.plan.ends:
@@ -102,8 +105,10 @@ class TargetActivities:
         kept = self._store.targets.aim(aim.aim_id)
         if kept is not None and (kept.plan is not None or kept.refusal is not None):
             return kept
-        if aim.send_by is not None and datetime.now(UTC) >= aim.send_by:
+        if is_too_late(aim, datetime.now(UTC)):
             return self._refused(aim, _too_late(aim))
+        if is_stale(aim, time.time_ns()):
+            return Aimed(stale=True)
         portfolio = aim.portfolio_id if aim.portfolio_only else None
         exposure = self._store.targets.exposure(aim.account, aim.instrument.instrument_id, portfolio)
         try:

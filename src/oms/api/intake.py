@@ -167,7 +167,7 @@ class Intake:
     async def _check(self, asked: Payload, tenant: Tenant, idem_key: str, reach: Reach) -> None:
         """Refuse at once what can be known at once; its worker looks again. Raises Refused.
 
-        A repetition gets its answer, whatever the tenant's accounts have become since.
+        A repetition under its own key gets its answer, whatever the tenant's accounts have become since.
         """
         if isinstance(asked, SubmitOrders):
             check_asof(asked, time.time_ns())

@@ -1,9 +1,16 @@
 """The ids of signed commands: they sort by arrival, as text and as numbers."""
 
+import re
 import secrets
 import time
 
 _MILLISECOND = 1_000_000
+_SHAPE = re.compile(r"[0-9]{13}-[0-9]{10}", re.ASCII)
+
+
+def is_message_id(text: str) -> bool:
+    """Whether `text` has the shape of an id from here."""
+    return _SHAPE.fullmatch(text) is not None
 
 
 class MessageIds:

@@ -55,7 +55,7 @@ class TargetBody(TargetRow):
 class TargetsBody(Model):
     """Target positions of one account. Without `account_id` the default account is meant."""
 
-    account_id: Annotated[Name, Field(examples=["DU8730189"])] | None = None
+    account_id: Annotated[Name, Field(examples=["DU123456"])] | None = None
     orders: Annotated[tuple[TargetBody, ...], Field(min_length=1, max_length=MAX_ROWS)]
 
     @model_validator(mode="after")
@@ -109,7 +109,7 @@ class FollowedView(View):
 
 class BatchView(View):
     batch_id: str = Field(examples=["a1b2c3d4e5f67890"])
-    account_id: str = Field(examples=["DU8730189"])
+    account_id: str = Field(examples=["DU123456"])
     submitted_at: Second
 
 
@@ -200,11 +200,6 @@ class Standing:
     def lacks_an_order(self) -> bool:
         """Whether an order of the row is decided and not in the order book, whether or not it will come."""
         return self.plan is not None and len(self.orders) < len(self.plan.legs)
-
-    @property
-    def is_opening(self) -> bool:
-        """Whether an order of the row is decided and will be in the order book."""
-        return self.lacks_an_order and not self._is_refused
 
     @property
     def is_undecided(self) -> bool:

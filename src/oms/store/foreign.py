@@ -1,7 +1,7 @@
 """Orders at a broker that this system did not place: kept and shown, never touched."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -123,13 +123,25 @@ class Foreign:
             self._control.append(connection, [_event(order, now_ns) for order in new])
         return new
 
-    def unlisted(self, gateway: str, since_ns: int) -> int:
-        """After a complete list of open orders that began at `since_ns`: what it did not show works no more."""
+    def unlisted(self, gateway: str, since_ns: int, accounts: Collection[str] | None = None) -> int:
+        """After a complete list of open orders that began at `since_ns`: what it did not show works no more.
+
+        Of the orders that `gateway` has seen, in these accounts of the broker or in all. Answers how many they were.
+        """
         rows = tables.foreign_orders.c
         gone = (rows.gateway == gateway) & rows.working.is_(True) & (rows.last_seen_ns < since_ns)
+        if accounts is not None:
+            gone &= rows.account.in_(accounts)
         statement = update(tables.foreign_orders).where(gone).values(status=UNLISTED, working=False)
         with self._database.write() as connection:
             return connection.execute(statement).rowcount
+
+    def seen_by(self, accounts: Collection[str]) -> frozenset[str]:
+        """The gateways by whose word an order may still trade in one of the accounts."""
+        rows = tables.foreign_orders.c
+        query = select(rows.gateway).where(rows.account.in_(accounts), rows.working.is_(True)).distinct()
+        with self._database.read() as connection:
+            return frozenset(connection.scalars(query))
 
     def list(
         self, gateway: str | None = None, working: bool | None = None, limit: int = 100

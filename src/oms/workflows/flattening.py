@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
         Ending,
         FlattenAsk,
         Flattened,
+        FlattenedLeg,
         FlattenLeg,
         FlattenRead,
         FlattenScope,
@@ -33,6 +34,8 @@ BEYOND = timedelta(seconds=60)
 AT_ONCE = 16
 _ONE_WAIT = timedelta(seconds=50)
 _REST = timedelta(seconds=1)
+_MOVING = "executions are on their way"
+_STALE = "nobody came to it while the reading of the account was fresh"
 
 
 async def flatten(asked: CommandInput, given: Flatten, tenant: str) -> Flattened:
@@ -60,6 +63,7 @@ class _Flattening:
         self.seen: dict[str, int] = {}
         self.legs: dict[int, Commanded] = {}
         self.moving: dict[int, BrokerPosition] = {}
+        self.stale: dict[int, BrokerPosition] = {}
         self.left: tuple[Left, ...] = ()
         self.others: tuple[str, ...] = ()
 
@@ -109,9 +113,13 @@ class _Flattening:
             self.scope = self.scope.model_copy(update={"portfolio_only": True})
         found = {self.index_of(position): position for position in listed.positions}
         owed = {index: position for index, position in found.items() if index not in self.legs}
-        await self.aim([(index, position) for index, position in owed.items() if position.steady])
+        steady = {index: position for index, position in owed.items() if position.steady}
+        await self.aim(list(steady.items()), read.read_ns)
         self.moving = {index: position for index, position in owed.items() if not position.steady}
-        return "executions are on their way" if self.moving else None
+        self.stale = {index: position for index, position in steady.items() if index not in self.legs}
+        if self.moving:
+            return _MOVING
+        return _STALE if self.stale else None
 
     def index_of(self, position: BrokerPosition) -> int:
         """The leg of this position, the same in every reading."""
@@ -124,19 +132,26 @@ class _Flattening:
         except ActivityError:
             return AccountRead(account=self.account, away="no gateway answers")
 
-    async def aim(self, legs: list[tuple[int, BrokerPosition]]) -> None:
-        """Several at a time; every leg answers for itself."""
+    async def aim(self, legs: list[tuple[int, BrokerPosition]], read_ns: int) -> None:
+        """Several at a time; every leg answers for itself, and one that nobody came to in time stays owed."""
 
         async def work() -> None:
             while legs:
                 index, position = legs.pop(0)
-                self.legs[index] = await self.aim_at_zero(index, position)
+                aimed = await self.aim_at_zero(index, position, read_ns)
+                if not aimed.stale:
+                    self.legs[index] = aimed
 
         await asyncio.gather(*(work() for _ in range(min(AT_ONCE, len(legs)))))
 
-    async def aim_at_zero(self, index: int, position: BrokerPosition) -> Commanded:
+    async def aim_at_zero(self, index: int, position: BrokerPosition, read_ns: int) -> FlattenedLeg:
         leg = FlattenLeg(
-            ask=self.ask, scope=self.scope, index=index, position=position, send_by=self.last_look + BEYOND
+            ask=self.ask,
+            scope=self.scope,
+            index=index,
+            position=position,
+            send_by=self.last_look + BEYOND,
+            read_ns=read_ns,
         )
         return await ports.AIM_POSITION(leg, summary=f"flatten {position.symbol}"[:200], queue=TARGET_QUEUE)
 
@@ -157,19 +172,23 @@ class _Flattening:
             )
         if why is not None:
             notes.insert(0, f"given up at {self.last_look:%Y-%m-%dT%H:%M:%SZ}: {why}")
-        legs = self.legs | {index: _not_aimed(index, position) for index, position in self.moving.items()}
+        legs = self.legs | {
+            index: _not_aimed(index, position, left)
+            for positions, left in ((self.moving, _MOVING), (self.stale, _STALE))
+            for index, position in positions.items()
+        }
         orders = tuple(legs[index] for index in sorted(legs))
         if not orders and why is None:
             notes.insert(0, f"nothing of {', '.join(given.sec_types)} to flatten is held in {self.account}")
         return Flattened(orders=orders, detail="; ".join(notes)[:2000] or None)
 
 
-def _not_aimed(index: int, position: BrokerPosition) -> Commanded:
+def _not_aimed(index: int, position: BrokerPosition, why: str) -> Commanded:
     """A leg that was given up."""
     return Commanded(
         order_index=index,
         part=Part.FLATTEN,
         symbol=position.symbol,
         quantity=plain(abs(position.quantity)),
-        detail="not flattened: executions of it were on their way until the end",
+        detail=f"not flattened: {why}, until the end",
     )

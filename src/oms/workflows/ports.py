@@ -23,6 +23,7 @@ from oms.domain.programs.aiming import (
     Ended,
     Ending,
     FlattenAsk,
+    FlattenedLeg,
     FlattenLeg,
     FlattenPositions,
     FlattenRead,
@@ -42,7 +43,7 @@ from oms.domain.programs.carrying import (
     Settling,
     Verified,
 )
-from oms.domain.programs.outcomes import Commanded, CommandOutcome
+from oms.domain.programs.outcomes import CommandOutcome
 from oms.domain.programs.targets import AccountRead, Aimed, TargetBatch
 from oms.domain.reference import InstrumentQuestion, InstrumentsFound
 from oms.domain.settlement import CustodianAnswer, SettlementDate
@@ -249,8 +250,8 @@ SCOPE_FLATTEN: Port[FlattenAsk, FlattenScope] = Port(
 LIST_POSITIONS: Port[FlattenRead, FlattenPositions] = Port(
     "list_positions", FlattenPositions, timedelta(seconds=20), UNTIL_IT_WORKS
 )
-AIM_POSITION: Port[FlattenLeg, Commanded] = Port(
-    "aim_position", Commanded, timedelta(minutes=15), UNTIL_IT_WORKS, heartbeat=_DESK_SILENCE
+AIM_POSITION: Port[FlattenLeg, FlattenedLeg] = Port(
+    "aim_position", FlattenedLeg, timedelta(minutes=15), UNTIL_IT_WORKS, heartbeat=_DESK_SILENCE
 )
 
 VERIFY_COMMAND: Port[Judging, Verified] = Port(

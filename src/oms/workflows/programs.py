@@ -63,10 +63,6 @@ class TargetsDone(Open):
     planned: int = 0
     away: str | None = None
 
-    @property
-    def is_complete(self) -> bool:
-        return self.away is None and self.planned == self.rows
-
 
 def command_workflow_id(idem_key: str) -> str:
     """The Temporal workflow id of a signed command."""

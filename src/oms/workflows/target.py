@@ -67,7 +67,7 @@ class TargetWorkflow:
     async def bring(self, aim: Aim) -> Aimed:
         """End what works against the target, plan, open the legs; nobody waits for a fill.
 
-        Orders that do not end in time refuse the aim.
+        Orders that do not end in time refuse the aim. A stale one is dropped: whoever asked reads the account again.
         """
         until: datetime | None = None
         while True:
@@ -101,5 +101,7 @@ def _came_to(aimed: Aimed) -> str:
     """One line: what became of it."""
     if aimed.refusal is not None:
         return f"refused, {aimed.refusal.message}"
+    if aimed.stale:
+        return "not planned, the account was read too long ago"
     legs = aimed.plan.legs if aimed.plan is not None else ()
     return ", ".join(f"{leg.direction} {plain(leg.quantity)} ({leg.order_id})" for leg in legs) or "no change"

@@ -1,4 +1,4 @@
-"""A batch of targets as one durable workflow: the account is read once, then every row is aimed for itself."""
+"""A batch of targets as one durable workflow: the account is read, then every row is aimed for itself."""
 
 import asyncio
 from datetime import timedelta
@@ -24,6 +24,8 @@ AT_ONCE = 4
 PORTION = 20
 READINGS = 5
 """So often an account is read while executions of it are on their way; then the rows that still move are refused."""
+FRESH = timedelta(seconds=10)
+"""A portion begins with a reading that is at most so old, so that it holds until its last row is planned."""
 _REST = timedelta(seconds=1)
 
 
@@ -37,6 +39,10 @@ class TargetBatchWorkflow:
         self.refused: list[str] = []
         self.kept = False
         self.away: str | None = None
+        self.account = AccountRead(account=given.batch.account)
+        self.read_at = workflow.now()
+        self.reading = asyncio.Lock()
+        self.asked_before = given.kept
 
     @workflow.update(name=DONE_UPDATE)
     async def done(self) -> TargetsDone:
@@ -56,11 +62,11 @@ class TargetBatchWorkflow:
     @workflow.run
     async def run(self, _given: TargetBatchInput) -> TargetsDone:
         self.show()
-        read = await self.read()
-        self.away = self.too_late() or read.away or await self.keep()
+        self.account = await self.read()
+        self.away = self.too_late() or self.account.away or await self.keep()
         if self.away is None:
             self.kept = True
-            await self.aim(read)
+            await self.aim()
         self.show()
         await workflow.wait_condition(workflow.all_handlers_finished)
         return self.said()
@@ -83,12 +89,12 @@ class TargetBatchWorkflow:
     def too_late(self) -> str | None:
         """A batch that waited for a worker was given up by whoever posted it."""
         waited = workflow.now() - workflow.info().workflow_start_time
-        if self.given.kept or waited <= self.given.begin_within:
+        if self.given.kept or self.kept or waited <= self.given.begin_within:
             return None
         return "no worker began the batch in time"
 
     async def read(self) -> AccountRead:
-        account = self.batch.account
+        account, self.read_at = self.batch.account, workflow.now()
         if (late := self.too_late()) is not None:
             return AccountRead(account=account, away=late)
         try:
@@ -99,33 +105,50 @@ class TargetBatchWorkflow:
 
     # -- rows ---------------------------------------------------------------------------------------
 
-    async def aim(self, read: AccountRead) -> None:
-        """Every row once; those whose positions move are read again and aimed with the new reading."""
-        numbers: tuple[int, ...] = tuple(range(len(self.batch.rows)))
-        for reading in range(1, READINGS + 1):
-            numbers = await self.aim_all(numbers, read, last=reading == READINGS)
+    async def aim(self) -> None:
+        """Every row once; those that have to wait are aimed with a new reading.
+
+        Only readings in which something moves are counted: what nobody came to in time is refused by its `send_by`.
+        """
+        numbers, moved = tuple(range(len(self.batch.rows))), 0
+        while True:
+            unsteady, stale = await self.aim_all(numbers, last=moved == READINGS - 1)
+            numbers, moved = tuple(sorted((*unsteady, *stale))), moved + bool(unsteady)
             if not numbers:
                 return
-            await workflow.sleep(_REST, summary="executions are on their way")
-            read = await self.read_again(read)
+            self.asked_before |= bool(stale)
+            why = "executions are on their way" if unsteady else "nobody came to the last rows in time"
+            await workflow.sleep(_REST, summary=why)
+            await self.read_again()
 
-    async def read_again(self, before: AccountRead) -> AccountRead:
+    async def read_again(self) -> None:
         """A new reading; where there is none the one before, whose rows that moved still count as moving."""
         read = await self.read()
-        return before if read.away is not None else read
+        if read.away is None:
+            self.account = read
 
-    async def aim_all(self, numbers: tuple[int, ...], read: AccountRead, *, last: bool) -> tuple[int, ...]:
-        """Aim the rows, portion by portion, several at a time; those that have to wait."""
+    async def fresh(self) -> AccountRead:
+        """The account, read again where that was a while ago, by one portion for all."""
+        async with self.reading:
+            if workflow.now() - self.read_at > FRESH:
+                await self.read_again()
+        return self.account
+
+    async def aim_all(self, numbers: tuple[int, ...], *, last: bool) -> tuple[list[int], list[int]]:
+        """Aim the rows, portion by portion, several at a time; those that move, and those that nobody came to."""
         portions = [numbers[start : start + PORTION] for start in range(0, len(numbers), PORTION)]
         unsteady: list[int] = []
+        stale: list[int] = []
 
         async def work() -> None:
             while portions:
-                aimed = await self.aim_some(portions.pop(0), read, last=last)
+                portion = portions.pop(0)
+                aimed = await self.aim_some(portion, await self.fresh(), last=last)
                 unsteady.extend(aimed.unsteady)
+                stale.extend(aimed.stale)
 
         await asyncio.gather(*(work() for _ in range(min(AT_ONCE, len(portions)))))
-        return tuple(sorted(unsteady))
+        return unsteady, stale
 
     async def aim_some(self, numbers: tuple[int, ...], read: AccountRead, *, last: bool) -> RowsAimed:
         rows = Rows(
@@ -133,7 +156,7 @@ class TargetBatchWorkflow:
             numbers=numbers,
             read=_that_count(read),
             last=last,
-            again=self.given.kept,
+            again=self.asked_before,
         )
         summary = f"rows {numbers[0] + 1} to {numbers[-1] + 1}"
         aimed = await ports.AIM_ROWS(rows, summary=summary, queue=TARGET_QUEUE)

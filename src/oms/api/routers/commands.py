@@ -15,19 +15,20 @@ from oms.api.asking import Ask, Context, Who
 from oms.api.command_views import CommandsView, CommandView, SubmitAck, WholeCommandView
 from oms.api.exact_json import exact_answer
 from oms.api.intake import Intake
+from oms.api.message_ids import is_message_id
 from oms.api.open_door import ProgramRoute
 from oms.api.problems import refusals
 from oms.api.routers.shared import book_router
 from oms.api.tenancy import Tenants, tenants_within
 from oms.api.views import answer
 from oms.domain.errors import Code, Refused
-from oms.domain.identifiers import Name
 from oms.domain.programs import envelopes
 from oms.domain.programs.envelopes import CommandKind, Envelope, IdemKey
 from oms.domain.programs.intake import Flatten, Ping, SubmitOrders
 from oms.domain.programs.outcomes import CommandRecord
 from oms.domain.programs.tenants import TenantName
-from oms.store import Store
+from oms.store import BadCursor, Store
+from oms.store.page import sealed, unsealed
 
 router = book_router("/oms", "commands", ProgramRoute)
 _TAKEN = (Code.INVALID_TENANT, Code.IDEMPOTENCY_CONFLICT)
@@ -121,20 +122,31 @@ async def list_commands(
     tenants: Tenants,
     limit: Annotated[int, Query(ge=1, le=500, description="Commands on a page.")] = 100,
     tenant: Annotated[TenantName | None, Query()] = None,
-    cursor: Annotated[Name | None, Query(description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[
+        str | None, Query(max_length=1000, description="`next_cursor` of the page before; opaque.")
+    ] = None,
 ) -> Response:
     """Commands of the tenants that the key may act for, the one that arrived last first."""
+    before = None if cursor is None else _read_cursor(cursor)
     if tenant is not None:
         only: frozenset[str] | None = frozenset({(await tenants.of(tenant, caller.reach)).tenant})
     else:
         only = await anyio.to_thread.run_sync(tenants_within, context.store, caller.reach)
-    found = await anyio.to_thread.run_sync(context.store.commands.list, only, limit + 1, cursor)
+    found = await anyio.to_thread.run_sync(context.store.commands.list, only, limit + 1, before)
     return exact_answer(_page(found, limit))
+
+
+def _read_cursor(cursor: str) -> str:
+    """The message id at which a page ended. Raises BadCursor."""
+    message_id = unsealed(cursor).decode("ascii", "replace")
+    if not is_message_id(message_id):
+        raise BadCursor("The cursor is not one of this list's.")
+    return message_id
 
 
 def _page(found: Sequence[CommandRecord], limit: int) -> CommandsView:
     shown = found[:limit]
-    cursor = shown[-1].message_id if len(found) > limit else None
+    cursor = sealed(shown[-1].message_id.encode()) if len(found) > limit else None
     return CommandsView.model_construct(items=[CommandView.of(kept) for kept in shown], next_cursor=cursor)
 
 

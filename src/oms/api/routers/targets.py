@@ -173,7 +173,7 @@ async def cancel_batch(context: Context, asking: Ask, batch_id: BatchId) -> Resp
 async def get_positions(
     context: Context,
     caller: Who,
-    account_id: Annotated[Name | None, Query(description="Paper account ID", examples=["DU8730189"])] = None,
+    account_id: Annotated[Name | None, Query(description="Paper account ID", examples=["DU123456"])] = None,
 ) -> Response:
     """What the broker holds for the account in stocks, and what the account is worth, as it says now."""
     named = account_id or context.settings.targets_account

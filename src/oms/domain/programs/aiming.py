@@ -18,6 +18,8 @@ from oms.domain.terms import ComplianceStatus, State
 
 _PASSED = frozenset({ComplianceStatus.PASSED, ComplianceStatus.OVERRIDDEN})
 _AFTER_CHECK = frozenset(MAIN_CHAIN[MAIN_CHAIN.index(State.PRE_TRADE_COMPLIANCE_PASSED) :])
+READING_HOLDS_NS = 30_000_000_000
+"""So old a reading of an account may be when something is planned with it: others may have traded there since."""
 CANCELED_WITH_ITS_BATCH = Refusal(
     code=Code.ALREADY_CANCELED, message="The batch was canceled before everything was opened for this row."
 )
@@ -70,11 +72,25 @@ class Rows(Open):
 
 
 class RowsAimed(Open):
-    """Which rows have their outcome, which were refused, and which have to wait for executions on their way."""
+    """Which rows have their outcome, which were refused, and which have to wait for executions on their way.
+
+    stale: the rows that nobody came to while the reading held; they need a new one.
+    """
 
     planned: int = 0
     refused: tuple[str, ...] = ()
     unsteady: tuple[int, ...] = ()
+    stale: tuple[int, ...] = ()
+
+
+def is_stale(aim: Aim, now_ns: int, spare_ns: int = 0) -> bool:
+    """Whether the account's reading is too old to plan the aim with it, and by `spare_ns` more."""
+    return aim.read_ns > 0 and now_ns - aim.read_ns > READING_HOLDS_NS + spare_ns
+
+
+def is_too_late(aim: Aim, now: datetime) -> bool:
+    """Whether the time is over after which nothing of the aim may be sent."""
+    return aim.send_by is not None and now >= aim.send_by
 
 
 def is_settled(aimed: Aimed | None, legs: Sequence[Order | None]) -> bool:
@@ -181,13 +197,20 @@ class FlattenPositions(Open):
 
 
 class FlattenLeg(Open):
-    """One position of a flatten, to be brought to zero. `send_by`: nothing leaves after it."""
+    """One position of a flatten as it was read at `read_ns`, to be brought to zero. `send_by`: nothing leaves after it."""
 
     ask: FlattenAsk
     scope: FlattenScope
     index: int
     position: BrokerPosition
     send_by: datetime
+    read_ns: int = 0
+
+
+class FlattenedLeg(Commanded):
+    """What became of a leg. `stale`: nothing, for its reading was too old; the leg is still owed."""
+
+    stale: bool = False
 
 
 class Flattened(Open):

@@ -14,7 +14,6 @@ from oms.domain.identifiers import ORDER, identifier, uuid7
 from oms.domain.numbers import MAX_DECIMALS, MAX_DIGITS, ZERO, add, multiply, plain, subtract, total
 from oms.domain.order import Order
 from oms.domain.programs.targets import AIMED_BY, Aim, Exposure, Leg, Plan, WorkingOrder
-from oms.domain.programs.targets import ending as ending
 from oms.domain.reference import Instrument
 from oms.domain.terms import (
     Automation,

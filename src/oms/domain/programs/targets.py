@@ -62,8 +62,8 @@ class TargetBatch(Open):
 class Aim(Open):
     """Bring one instrument in one account to `target`. The same `aim_id` again is the same aim.
 
-    unbooked: what the broker holds and no order of ours made. limit_price, or expected_price with tolerance_pct;
-    neither is a market order.
+    unbooked: what the broker holds and no order of ours made, by the reading of `read_ns`. limit_price, or
+    expected_price with tolerance_pct; neither is a market order.
     """
 
     aim_id: str
@@ -75,6 +75,8 @@ class Aim(Open):
     """The oldest instrument that is the same contract: by it those that aim at one position find each other."""
     target: Amount
     unbooked: Amount
+    read_ns: int = 0
+    """When the broker's account was read; 0 where nobody said, and then the reading never gets too old."""
     limit_price: Price | None = None
     expected_price: Price | None = None
     tolerance_pct: Amount | None = None
@@ -138,10 +140,14 @@ class Plan(Open):
 
 
 class Aimed(Open):
-    """What became of an aim: its plan, and the refusal of a leg (earlier legs stand)."""
+    """What became of an aim: its plan, and the refusal of a leg (earlier legs stand).
+
+    stale: nothing, and nothing is kept of it, for the account's reading was too old to plan with.
+    """
 
     plan: Plan | None = None
     refusal: Refusal | None = None
+    stale: bool = False
 
 
 class BrokerPosition(Open):

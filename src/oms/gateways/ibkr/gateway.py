@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Any
 
 import structlog
@@ -25,6 +24,7 @@ from oms.gateways.ibkr.inbound import Inbound
 from oms.gateways.ibkr.messages import ErrorShown, Message
 from oms.gateways.ibkr.ordering import Ordering
 from oms.gateways.ibkr.positions import Positions
+from oms.gateways.ibkr.quarantine import close_unlisted
 from oms.gateways.ibkr.reconciling import Reconciling
 from oms.gateways.ibkr.reporting import Reporting
 from oms.gateways.ibkr.rounds import Rounds
@@ -70,7 +70,7 @@ class IBKRGateway:
         self._inbound.on_superseded = self._tenure.superseded
         self._identity = Identity(settings, store, self._wire, self._gate)
         books = Books(store, settings, self._inbound, clock)
-        sweeps = Sweeps(self._wire, self._inbound, partial(store.foreign.unlisted, settings.name), clock)
+        sweeps = Sweeps(self._wire, self._inbound, self._swept, clock)
         self._contracts = Contracts(self._wire.contract_details, self._wire.market_rule)
         self._ordering = Ordering(
             settings,
@@ -84,7 +84,7 @@ class IBKRGateway:
             clock,
         )
         self._inbound.on_follow_up = self._ordering.settle
-        sides = Sides(settings, self._wire, self._inbound, store, self._compared, clock)
+        sides = Sides(self._wire, self._inbound, store, self._compared, clock)
         self._positions = Positions(settings, sides, store, self._compared, clock)
         self._accounts = Accounts(settings, self._wire, self._gate, sides, store, self._compared)
         reconciling = Reconciling(
@@ -249,6 +249,10 @@ class IBKRGateway:
     def _compared(self) -> frozenset[str]:
         """The accounts whose positions can be compared."""
         return self._tenure.served & frozenset(self._wire.accounts)
+
+    def _swept(self, began_ns: int) -> None:
+        """Blocks. The broker has shown every list since then."""
+        close_unlisted(self._store, self.settings.name, self._compared(), began_ns)
 
     async def _deliver_as_leader(self) -> None:
         """The inbox is the leader's to empty; whoever delivers as well does no harm."""

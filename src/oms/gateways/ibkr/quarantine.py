@@ -9,7 +9,7 @@ import structlog
 
 from oms.domain.executions import revision
 from oms.gateways.ibkr.messages import ExecutionShown, OrderShown, StatusShown
-from oms.gateways.ibkr.settings import IBKRSettings
+from oms.gateways.ibkr.settings import IBKRSettings, name_lease
 from oms.store import ForeignExecution, ForeignOrder, Store
 
 LOG = structlog.get_logger()
@@ -87,6 +87,20 @@ class Quarantine:
             status=message.status,
             filled=message.filled,
         )
+
+
+def close_unlisted(store: Store, name: str, accounts: frozenset[str], since_ns: int) -> None:
+    """After a whole sweep that began at `since_ns`: what the broker did not show works no more.
+
+    Its list of all open orders has those of every client and of TWS (TWS API, "Retrieving currently active orders"),
+    but maybe not those of another login. So a gateway that runs closes what it has seen itself; for one that does not
+    run any more, the session `name` does, in the `accounts` that it serves and its login manages.
+    """
+    store.foreign.unlisted(name, since_ns)
+    for other in store.foreign.seen_by(accounts) - {name}:
+        if store.leases.holder(name_lease(other)) is None:
+            if closed := store.foreign.unlisted(other, since_ns, accounts):
+                LOG.info("ibkr.foreign_orders_left_behind", gateway=other, closed=closed)
 
 
 def _key(message: OrderShown | StatusShown | ExecutionShown) -> str:

@@ -4,6 +4,11 @@ from dataclasses import dataclass
 from datetime import time
 
 
+def name_lease(name: str) -> str:
+    """What only one process may do: be the gateway of this name."""
+    return f"ibkr/name/{name}"
+
+
 @dataclass(frozen=True, slots=True)
 class IBKRSettings:
     """One session with one IB Gateway. All times are seconds.
@@ -61,7 +66,7 @@ class IBKRSettings:
     @property
     def lease_keys(self) -> tuple[str, ...]:
         """Everything that only one process may be: a gateway of this name, and this client."""
-        return (f"ibkr/name/{self.name}", self.lease_key)
+        return (name_lease(self.name), self.lease_key)
 
     @property
     def library_limit(self) -> int:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from oms.gateways.ibkr.holdings import Key, Line, latest, matched, our_line, their_line
 from oms.gateways.ibkr.inbound import Inbound
-from oms.gateways.ibkr.settings import IBKRSettings
 from oms.gateways.ibkr.sharing import Shared
 from oms.gateways.ibkr.translating import record_of
 from oms.gateways.ibkr.wire import Wire
@@ -33,14 +32,12 @@ class Sides:
 
     def __init__(
         self,
-        settings: IBKRSettings,
         wire: Wire,
         inbound: Inbound,
         store: Store,
         accounts: Callable[[], frozenset[str]],
         clock: Callable[[], int],
     ) -> None:
-        self._settings = settings
         self._wire = wire
         self._inbound = inbound
         self._store = store
