@@ -172,7 +172,7 @@ class Range:
         """Post a batch, wait for all of it, and give each row's outcome."""
         batch = self.batch(*rows, **given)
         done = await self.post(batch)
-        assert done.is_complete, done
+        assert is_complete(done), done
         return self.outcomes(batch)
 
     def outcomes(self, batch: TargetBatch) -> list[Aimed]:
@@ -320,6 +320,11 @@ def position(symbol: str, quantity: int, *, sec_type: str = "FUT", steady: bool 
         steady=steady,
         instrument_id=f"INS-{symbol}",
     )
+
+
+def is_complete(done: TargetsDone) -> bool:
+    """Whether every row of the batch has its outcome."""
+    return done.away is None and done.planned == done.rows
 
 
 def legs(aimed: Sequence[Aimed]) -> list[list[tuple[str, Decimal]]]:

@@ -16,7 +16,7 @@ from oms.gateways.errors import GatewayNotReady
 from oms.workflows import target_batch
 from oms.workflows.target_batch import PORTION, READINGS, TargetBatchWorkflow
 from tests.stack import temporal_server, until
-from tests.workflows.aiming import BEFORE, LONG_AGO_NS, Dying, Range, a_range, legs
+from tests.workflows.aiming import BEFORE, LONG_AGO_NS, Dying, Range, a_range, is_complete, legs
 from tests.workflows.venue import ACCOUNT
 from tests.workflows.world import quiet, replayed
 
@@ -95,7 +95,7 @@ async def test_a_broker_that_is_away_means_nothing_at_all(aims: Range) -> None:
         assert aims.store.targets.batch(batch.batch_id) is None
         assert aims.store.targets.aimed(batch.batch_id) == {}
         aims.venue.accounts.clear()
-        assert (await aims.post(batch)).is_complete, "the same batch, once somebody is there"
+        assert is_complete(await aims.post(batch)), "the same batch, once somebody is there"
     assert len(aims.orders(stock)) == 1
 
 
@@ -121,9 +121,9 @@ async def test_executions_on_their_way_are_waited_for(aims: Range, reading: Any)
     batch = aims.batch((moving, 100), (still, 10))
     async with aims.desk():
         early = await aims.post(batch, patience=timedelta(milliseconds=300))
-        assert (early.planned, early.is_complete) == (1, False)
+        assert (early.planned, is_complete(early)) == (1, False)
         reading(position(moving, 100, unbooked=0))
-        assert (await aims.batch_handle(batch).result()).is_complete
+        assert is_complete(await aims.batch_handle(batch).result())
     assert legs(aims.outcomes(batch)) == [[("Buy", 100)], [("Buy", 10)]]
 
 
@@ -145,7 +145,7 @@ async def test_executions_are_waited_for_longer_than_a_batch_may_wait_for_a_work
     async with aims.desk():
         await aims.post(batch, patience=begin_within * 1.5, begin_within=begin_within)
         reading(position(stock, 100, unbooked=100))
-        assert (await aims.batch_handle(batch).result()).is_complete
+        assert is_complete(await aims.batch_handle(batch).result())
     assert legs(aims.outcomes(batch)) == [[]]
 
 
@@ -161,7 +161,7 @@ async def test_a_reading_that_is_too_old_is_made_again_as_often_as_it_takes(
         await until(lambda: aims.venue.readings - before > READINGS + 1, "more readings than of what moves")
         assert aims.store.targets.aim(f"{batch.batch_id}/0") is None
         reading(position(stock, 70, unbooked=70))
-        assert (await posted).is_complete
+        assert is_complete(await posted)
     assert legs(aims.outcomes(batch)) == [[("Buy", 30)]]
     await replayed(await aims.batch_handle(batch).fetch_history(), workflow=TargetBatchWorkflow)
 
@@ -195,10 +195,10 @@ async def test_who_waits_too_long_learns_where_the_batch_is(aims: Range) -> None
     stuck = Dying(Targets(aims.world.client), 1, BEFORE, "ask")
     async with aims.desk_over(targets=stuck):
         early = await aims.post(batch, patience=timedelta(seconds=1))
-    assert (early.planned, early.away, early.is_complete) == (0, None, False)
+    assert (early.planned, early.away, is_complete(early)) == (0, None, False)
     assert aims.store.targets.batch(batch.batch_id) == batch
     async with aims.desk():
-        assert (await aims.batch_handle(batch).result()).is_complete
+        assert is_complete(await aims.batch_handle(batch).result())
 
 
 async def test_rows_that_nobody_comes_to_in_time_are_refused(aims: Range) -> None:

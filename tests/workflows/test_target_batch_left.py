@@ -16,7 +16,7 @@ from oms.domain.programs.words import RowStatus
 from oms.gateways.errors import GatewayNotReady
 from oms.workflows import ports
 from tests.stack import temporal_server, until
-from tests.workflows.aiming import Range, a_range, legs
+from tests.workflows.aiming import Range, a_range, is_complete, legs
 from tests.workflows.venue import ACCOUNT
 from tests.workflows.world import quiet
 
@@ -125,7 +125,7 @@ async def test_a_batch_that_was_kept_without_an_answer_is_carried_out(
     unsure(aims, monkeypatch, kept=True)
     async with aims.desk_over():
         done = await aims.post(batch)
-    assert (done.away, done.is_complete) == (None, True)
+    assert (done.away, is_complete(done)) == (None, True)
     assert legs(aims.outcomes(batch)) == [[("Buy", 100)]]
 
 

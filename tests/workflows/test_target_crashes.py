@@ -12,7 +12,7 @@ from oms.domain.programs import aiming
 from oms.domain.programs.targets import AccountRead
 from oms.domain.terms import State
 from tests.stack import temporal_server, until
-from tests.workflows.aiming import AFTER, BEFORE, Dying, Range, a_range, book_of, legs, position
+from tests.workflows.aiming import AFTER, BEFORE, Dying, Range, a_range, book_of, is_complete, legs, position
 from tests.workflows.venue import ACCOUNT
 from tests.workflows.world import quiet
 
@@ -61,7 +61,7 @@ async def test_while_an_order_is_asked_to_end(aims: Range, when: str) -> None:
         posted = asyncio.create_task(aims.post(batch))
         await hung(dying)
     async with aims.desk():
-        assert (await posted).is_complete
+        assert is_complete(await posted)
     assert legs(aims.outcomes(batch)) == [[("Buy", 40)]]
     assert [order.state for order in aims.orders(stock)] == [State.CANCELED, State.ROUTED]
 
@@ -75,7 +75,7 @@ async def test_while_rows_are_handed_over(aims: Range, when: str) -> None:
         posted = asyncio.create_task(aims.post(batch))
         await hung(dying)
     async with aims.desk():
-        assert (await posted).is_complete
+        assert is_complete(await posted)
     assert legs(aims.outcomes(batch)) == [[("Buy", 10)]] * 5
     assert [len(aims.orders(stock)) for stock in stocks] == [1] * 5
 
@@ -172,6 +172,6 @@ async def test_somebody_trades_at_the_broker_before_the_next_worker_comes(
     held = AccountRead(account=ACCOUNT, positions=(position(stock, 70, sec_type="STK"),))
     monkeypatch.setitem(aims.venue.accounts, ACCOUNT, held)
     async with aims.desk():
-        assert (await posted).is_complete
+        assert is_complete(await posted)
     assert legs(aims.outcomes(batch)) == [[("Buy", 30)]]
     assert aims.at_the_venue(stock) == 30

@@ -58,7 +58,7 @@ _SECONDS_A_ROW = 0.1
 _BEGUN_WITHIN = timedelta(seconds=10)
 _TAKEN_WITHIN = 20.0
 """A batch is begun, and its account is read, in this time, or it is not taken at all."""
-_ENDED_WITHIN_SECONDS = 8.0
+_ENDED_WITHIN_SECONDS = 12.0
 """So long a venue may take to say that orders have ended; after that they are answered as asked."""
 _OPENED_WITHIN_SECONDS = 3.0
 """So long an order that was being opened when its batch was canceled is waited for, to be ended with the others."""

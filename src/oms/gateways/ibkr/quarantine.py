@@ -98,9 +98,10 @@ def close_unlisted(store: Store, name: str, accounts: frozenset[str], since_ns: 
     """
     store.foreign.unlisted(name, since_ns)
     for other in store.foreign.seen_by(accounts) - {name}:
-        if store.leases.holder(name_lease(other)) is None:
-            if closed := store.foreign.unlisted(other, since_ns, accounts):
-                LOG.info("ibkr.foreign_orders_left_behind", gateway=other, closed=closed)
+        if store.leases.holder(name_lease(other)) is not None:
+            continue
+        if closed := store.foreign.unlisted(other, since_ns, accounts):
+            LOG.info("ibkr.foreign_orders_left_behind", gateway=other, closed=closed)
 
 
 def _key(message: OrderShown | StatusShown | ExecutionShown) -> str:
