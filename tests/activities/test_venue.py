@@ -53,7 +53,7 @@ async def test_a_resync_never_answers_for_another_gateway() -> None:
 
 async def test_an_account_is_passed_on_as_it_was_read() -> None:
     venue = ScriptedVenue()
-    venue.accounts["DU1"] = AccountRead(account="DU1", net_liquidation=Decimal(5), currency="USD")
+    venue.accounts["DU1"] = AccountRead(account="DU1", net_liquidation=Decimal(5), currency="USD", read_ns=7)
     assert (
         await ActivityEnvironment().run(VenueActivities(venue).read_account, "DU1") == venue.accounts["DU1"]
     )
