@@ -1,10 +1,12 @@
 """Asking Temporal: what it raises becomes a refusal, and too long a wait becomes UNAVAILABLE."""
 
 import asyncio
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import structlog
 from temporalio.client import (
+    Client,
     RPCError,
     RPCTimeoutOrCancelledError,
     WorkflowFailureError,
@@ -12,11 +14,14 @@ from temporalio.client import (
     WorkflowQueryRejectedError,
     WorkflowUpdateFailedError,
 )
+from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCStatusCode
 
 from oms.domain.errors import Code, Refused
-from oms.workflows.contract import REFUSED, Refusal
+from oms.workflows.contract import DESK_QUEUE, REFUSED, Refusal
+
+A = TypeVar("A")
 
 _log = structlog.get_logger("oms.order_book")
 
@@ -45,6 +50,36 @@ class patient:  # noqa: N801 - reads as a clause: async with patient(30)
         translated = _translated(error)
         if translated is not None:
             raise translated from error
+
+
+async def asked_once(
+    temporal: Client,
+    workflow: str,
+    asked: Any,
+    workflow_id: str,
+    within: timedelta,
+    answer: type[A],
+    subject: str,
+) -> A:
+    """The answer of a short workflow on the desk's queue; who asks the same meanwhile shares it.
+
+    within: the whole of it, a worker that has to be found included. subject: what is asked for, in words. Raises Refused: UNAVAILABLE where there is no answer in time.
+    """
+    try:
+        async with patient(within.total_seconds(), f"The {subject} was not answered in time."):
+            found: A = await temporal.execute_workflow(
+                workflow,
+                asked,
+                id=workflow_id,
+                task_queue=DESK_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                execution_timeout=within,
+                static_summary=subject[:200],
+                result_type=answer,
+            )
+    except (Gone, WorkflowFailureError):
+        raise away(f"The {subject} ended without an answer; try again.") from None
+    return found
 
 
 def away(message: str) -> Refused:

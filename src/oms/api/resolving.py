@@ -3,11 +3,10 @@
 from typing import Any
 
 import anyio
-from temporalio.client import Client, WorkflowFailureError
-from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.client import Client
 
 from oms.api.access import EVERYTHING, Reach
-from oms.api.answering import Gone, away, patient
+from oms.api.answering import asked_once, away
 from oms.api.new_order import InstrumentRef, NewOrder, broker_account
 from oms.api.routing import new_uuid
 from oms.domain.commands import Actor
@@ -17,7 +16,6 @@ from oms.domain.numbers import plain
 from oms.domain.reference import Instrument, InstrumentQuestion, InstrumentsFound, InstrumentTerms
 from oms.domain.terms import Role, SecType, Venue
 from oms.store import Store
-from oms.workflows.contract import DESK_QUEUE
 from oms.workflows.resolving import LOOKED_UP_WITHIN, RESOLVE_WORKFLOW, Lookup
 
 _SHOWN = (
@@ -102,21 +100,15 @@ def serving_account(store: Store) -> str:
 
 
 async def _looked_up(temporal: Client, asked: Lookup) -> InstrumentsFound:
-    seconds = LOOKED_UP_WITHIN.total_seconds()
-    try:
-        async with patient(seconds, "No gateway answered in time."):
-            found: InstrumentsFound = await temporal.execute_workflow(
-                RESOLVE_WORKFLOW,
-                asked,
-                id=asked.workflow_id,
-                task_queue=DESK_QUEUE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                execution_timeout=LOOKED_UP_WITHIN,
-                result_type=InstrumentsFound,
-            )
-    except (Gone, WorkflowFailureError):
-        raise away("The look-up ended without an answer; try again.") from None
-    return found
+    return await asked_once(
+        temporal,
+        RESOLVE_WORKFLOW,
+        asked,
+        asked.workflow_id,
+        LOOKED_UP_WITHIN,
+        InstrumentsFound,
+        f"look-up of {asked.question.symbol}",
+    )
 
 
 def _named(question: InstrumentQuestion) -> str:

@@ -2,17 +2,15 @@
 
 from datetime import datetime, timedelta
 
-from temporalio.client import Client, WorkflowFailureError
-from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.client import Client
 
-from oms.api.answering import Gone, away, patient
+from oms.api.answering import asked_once, away
 from oms.api.views import View
 from oms.domain.apply import instant
 from oms.domain.venues import Resynced
-from oms.workflows.contract import DESK_QUEUE
 from oms.workflows.resync import RESYNC_WORKFLOW, ResyncInput, ResyncOutcome
 
-_ON_TOP_SECONDS = 5.0
+_ON_TOP = timedelta(seconds=5)
 """For a worker of the workflow itself to be found."""
 
 
@@ -42,21 +40,15 @@ async def resync(temporal: Client, asked: ResyncInput) -> Resynced:
 
     Raises Refused: UNAVAILABLE where nobody takes the request, or the gateway cannot look, in time.
     """
-    seconds = asked.within.total_seconds()
-    try:
-        async with patient(seconds + _ON_TOP_SECONDS, f"{asked.name} did not answer in time."):
-            outcome: ResyncOutcome = await temporal.execute_workflow(
-                RESYNC_WORKFLOW,
-                asked,
-                id=asked.workflow_id,
-                task_queue=DESK_QUEUE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                execution_timeout=asked.within + timedelta(seconds=_ON_TOP_SECONDS),
-                static_summary=f"resync {asked.name}"[:200],
-                result_type=ResyncOutcome,
-            )
-    except (Gone, WorkflowFailureError):
-        raise away(f"The resync of {asked.name} ended without an answer; try again.") from None
+    outcome = await asked_once(
+        temporal,
+        RESYNC_WORKFLOW,
+        asked,
+        asked.workflow_id,
+        asked.within + _ON_TOP,
+        ResyncOutcome,
+        f"resync of {asked.name}",
+    )
     if outcome.resynced is None:
         raise away(f"{asked.name} cannot be read anew now: {outcome.away}.")
     return outcome.resynced

@@ -15,12 +15,11 @@ from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
     WorkflowExecutionStatus,
-    WorkflowFailureError,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from oms.api.access import Reach
-from oms.api.answering import Gone, away, patient
+from oms.api.answering import Gone, asked_once, away, patient
 from oms.api.asking import Asking
 from oms.api.context import APIContext
 from oms.api.new_order import account_of, check_served
@@ -37,9 +36,9 @@ from oms.domain.errors import Code, Refused
 from oms.domain.identifiers import BATCH
 from oms.domain.order import Order
 from oms.domain.programs.aiming import CANCELED_WITH_ITS_BATCH
-from oms.domain.programs.targets import AccountRead, Aimed, TargetBatch, ending
+from oms.domain.programs.targets import AccountRead, Aimed, TargetBatch, ending, is_ending
 from oms.domain.reference import Account, Portfolio
-from oms.domain.terms import State, Venue
+from oms.domain.terms import Venue
 from oms.store import Store
 from oms.workflows.account import ACCOUNT_WORKFLOW, AccountQuestion
 from oms.workflows.contract import DESK_QUEUE, DONE_UPDATE
@@ -69,7 +68,7 @@ _REMEMBERED = 2000
 """Orders, each with the JSON it was read from; some 30 kB each."""
 _LOOK_SECONDS = 0.05
 _LOOK_SECONDS_A_ROW = 0.001
-_ON_TOP_SECONDS = 3.0
+_ON_TOP = timedelta(seconds=3)
 """For a worker of the workflow itself to be found."""
 _UNSURE = (
     "Whether the batch was taken is not known: GET /api/v1/orders shows it, and the same request under the same "
@@ -272,25 +271,17 @@ def batch_in_reach(store: Store, reach: Reach, batch_id: str) -> TargetBatch:
 
 async def account_read(temporal: Client, asked: AccountQuestion) -> AccountRead:
     """The account as the broker tells it now. Raises Refused: UNAVAILABLE where nobody can be asked in time."""
-    account = asked.account
-    try:
-        async with patient(
-            asked.within.total_seconds() + _ON_TOP_SECONDS, f"The account {account} was not read in time."
-        ):
-            read: AccountRead = await temporal.execute_workflow(
-                ACCOUNT_WORKFLOW,
-                asked,
-                id=asked.workflow_id,
-                task_queue=DESK_QUEUE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                execution_timeout=asked.within + timedelta(seconds=_ON_TOP_SECONDS),
-                static_summary=f"read {account}"[:200],
-                result_type=AccountRead,
-            )
-    except (Gone, WorkflowFailureError):
-        raise away(f"The account {account} was not read; try again.") from None
+    read = await asked_once(
+        temporal,
+        ACCOUNT_WORKFLOW,
+        asked,
+        asked.workflow_id,
+        asked.within + _ON_TOP,
+        AccountRead,
+        f"reading of {asked.account}",
+    )
     if read.away is not None:
-        raise away(f"The broker cannot be asked about {account}: {read.away}.")
+        raise away(f"The broker cannot be asked about {asked.account}: {read.away}.")
     return read
 
 
@@ -354,7 +345,5 @@ def _canceled(store: Store, answered: Sequence[tuple[Order, Reply | None]]) -> l
     for order, reply in answered:
         refused = reply is not None and reply.refusal is not None
         now = store.orders.glance(order.order_id) if refused else None
-        is_whole = reply is not None and reply.settled and reply.state is State.FILLED
-        asked = ending(now) is None and now.unfilled_quantity > 0 if now is not None else not is_whole
-        views.append(CanceledView(ibkr_order_id=broker_number(now or order), cancelled=asked))
+        views.append(CanceledView(ibkr_order_id=broker_number(now or order), cancelled=is_ending(reply, now)))
     return views

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, ValidationInfo, field_validator
 
 from oms.domain.commands import Actor, CancelOrder, CloseOrder, Command, Metadata
-from oms.domain.errands import Refusal
+from oms.domain.errands import Refusal, Reply
 from oms.domain.identifiers import Name
 from oms.domain.lifecycle import STRAIGHT_THROUGH
 from oms.domain.model import Model, Open
@@ -198,3 +198,14 @@ def ending(order: Order, reason: str = "ended for a new target") -> Command | No
         return CancelOrder(reason=reason)
     is_working = order.state is State.PARTIALLY_FILLED and bool(order.live_placements)
     return CloseOrder() if is_working else None
+
+
+def is_ending(reply: Reply | None, now: Order | None) -> bool:
+    """Whether an order that was asked to end takes it: not where it was executed whole, or goes on.
+
+    reply: its answer, None where it has not answered yet, which is asked all the same. now: the order after a refusal:
+    somebody else may have ended it meanwhile.
+    """
+    if now is not None:
+        return ending(now) is None and now.unfilled_quantity > 0
+    return not (reply is not None and reply.settled and reply.state is State.FILLED)
